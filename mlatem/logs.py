@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Logging of one workflow job to its own file."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+
+from mlatem.errors import MlatemError
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+@contextmanager
+def to_file(path: str | PathLike[str]) -> Iterator[None]:
+    """Write the log of a job to `path`, and end a job that met a known error in one line.
+
+    A `MlatemError` is logged as the last ERROR line of the file, printed to stderr, and ends the
+    process with status 1. Any other exception is logged with its traceback and raised again.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter(FORMAT))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    except MlatemError as error:
+        root.error("%s", error)
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(1) from None
+    except BaseException as error:
+        root.exception("unexpected %s: %s", type(error).__name__, error)
+        raise
+    finally:
+        root.removeHandler(handler)
+        handler.close()

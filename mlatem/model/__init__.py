@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The records: small frozen containers with units, invariants and `validate()`."""
+
+from mlatem.model.acquisition import Acquisition, Value
+from mlatem.model.calibration import Calibration, Estimate
+from mlatem.model.counts import SparseCounts
+from mlatem.model.dictionary import Dictionary
+from mlatem.model.factorization import Factorization
+from mlatem.model.phase_table import PhaseTable
+from mlatem.model.spectrum_image import SpectrumImage
+from mlatem.model.statistics import RegionStatistics, TileStatistics
+from mlatem.model.verdict import Decision, Verdict
+
+__all__ = [
+    "Acquisition",
+    "Calibration",
+    "Decision",
+    "Dictionary",
+    "Estimate",
+    "Factorization",
+    "PhaseTable",
+    "RegionStatistics",
+    "SparseCounts",
+    "SpectrumImage",
+    "TileStatistics",
+    "Value",
+    "Verdict",
+]

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of the energy axis, the detector and the specimen before the factorisation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlatem.elements import check_symbols
+from mlatem.errors import InputError
+from mlatem.model.acquisition import Origin
+from mlatem.model.verdict import Decision, Verdict
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its standard deviation and where it comes from."""
+
+    value: float
+    sigma: float | None
+    """None where it was not measured."""
+    origin: Origin
+    """"file" means measured on the data or read from the file."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Everything that, with the settings, determines the dictionary of a dataset."""
+
+    energy_offset_kev: Estimate
+    """Added to the energy axis of the file."""
+    energy_gain: Estimate
+    """Relative: corrected energy = energy * (1 + gain) + offset."""
+    noise_ev: Estimate
+    """Electronic noise, FWHM."""
+    fano: Estimate
+    """Fano factor of the detector."""
+    beam_energy_kev: Estimate
+    take_off_angle_deg: Estimate
+    mass_thickness_kg_m2: Estimate
+    """0 where the thickness is not known; absorption is then left out."""
+    composition: Mapping[str, float]
+    """Mean atomic fractions of the specimen, used for absorption; they add up to 1."""
+    elements: tuple[str, ...]
+    """Elements of the specimen."""
+    system_elements: tuple[str, ...]
+    """Elements of the instrument: fitted, left out of the composition."""
+    first_channel: int
+    """The fitted window starts here."""
+    stop_channel: int
+    """The fitted window ends before this channel."""
+    deviance_per_dof: float
+    """Of the sum spectrum in the window."""
+    decisions: tuple[Decision, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    @property
+    def window(self) -> slice:
+        """Channels that are fitted."""
+        return slice(self.first_channel, self.stop_channel)
+
+    def corrected(self, energy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The file's energy axis (keV) with offset and gain applied; shape kept."""
+        return energy * (1.0 + self.energy_gain.value) + self.energy_offset_kev.value
+
+    def validate(self) -> None:
+        """Check elements, window and composition.
+
+        Raises
+        ------
+        InputError
+        """
+        check_symbols(self.elements)
+        check_symbols(self.system_elements)
+        both = sorted(set(self.elements) & set(self.system_elements))
+        if both:
+            raise InputError(
+                f"{', '.join(both)} is named both as an element of the specimen and as one of the "
+                "instrument: keep it in one of `elements` and `system_elements`"
+            )
+        if not 0 <= self.first_channel < self.stop_channel:
+            raise InputError(
+                f"fitted window {self.first_channel}:{self.stop_channel} is empty: widen "
+                "edxs.energy_min_kev / edxs.energy_max_kev"
+            )
+        total = sum(self.composition.values())
+        if self.composition and not math.isclose(total, 1.0, rel_tol=1e-6):
+            raise InputError(f"mean composition adds up to {total:.6g}, expected 1")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The calibration as JSON-safe values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        """The inverse of `to_dict`."""
+        fields = dict(values)
+        for name in (
+            "energy_offset_kev",
+            "energy_gain",
+            "noise_ev",
+            "fano",
+            "beam_energy_kev",
+            "take_off_angle_deg",
+            "mass_thickness_kg_m2",
+        ):
+            fields[name] = Estimate(**fields[name])
+        for name in ("elements", "system_elements"):
+            fields[name] = tuple(fields[name])
+        fields["decisions"] = tuple(Decision(**d) for d in fields["decisions"])
+        fields["verdicts"] = tuple(Verdict(**v) for v in fields["verdicts"])
+        return cls(**fields)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The result of the factorisation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from mlatem.errors import InputError
+from mlatem.model.dictionary import Dictionary, Kind
+
+
+@dataclass(frozen=True)
+class Factorization:
+    """Phases of a spectrum image: compositions, spectra, abundance maps and their uncertainties.
+
+    The expected counts of a pixel are `abundance @ spectrum`, with
+    `spectrum = coefficient @ dictionary.columns` and every spectrum adding up to one.
+    """
+
+    dictionary: Dictionary
+    coefficient: NDArray[np.float64]
+    """Shape (n_phases, n_columns); not negative."""
+    coefficient_covariance: NDArray[np.float64]
+    """Shape (n_phases, n_columns, n_columns); statistical, abundances free."""
+    abundance: NDArray[np.float32]
+    """Shape (ny, nx, n_phases); expected counts of each phase in each pixel."""
+    abundance_covariance: NDArray[np.float32]
+    """Shape (ny, nx, n_phases, n_phases); statistical, compositions fixed; NaN where not known."""
+    deviance: NDArray[np.float32]
+    """Shape (ny, nx); Poisson deviance of each pixel."""
+    dominant_counts: NDArray[np.float64]
+    """Shape (n_phases, n_energy); measured counts summed over the pixels that a phase dominates."""
+    dominant_abundance: NDArray[np.float64]
+    """Shape (n_phases, n_phases); abundances [region of phase, phase] summed over these pixels."""
+    loss: NDArray[np.float64]
+    """Shape (n_rounds,); negative log-likelihood of the pooled spectra after each round."""
+    y_nm: NDArray[np.float64]
+    """Positions of the rows in nm."""
+    x_nm: NDArray[np.float64]
+    """Positions of the columns in nm."""
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    """JSON-safe: settings, seed, input hashes, decisions, verdicts."""
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    @property
+    def n_phases(self) -> int:
+        """Number of phases."""
+        return len(self.coefficient)
+
+    @property
+    def spectrum(self) -> NDArray[np.float64]:
+        """Shape (n_phases, n_energy); phase spectra that add up to one."""
+        return self.coefficient @ self.dictionary.columns
+
+    def validate(self) -> None:
+        """Check shapes, signs and normalisation.
+
+        Raises
+        ------
+        InputError
+        """
+        k, m = self.n_phases, self.dictionary.n_columns
+        n_energy = self.dictionary.energy.size
+        ny, nx = self.y_nm.size, self.x_nm.size
+        expected = {
+            "coefficient": (k, m),
+            "coefficient_covariance": (k, m, m),
+            "abundance": (ny, nx, k),
+            "abundance_covariance": (ny, nx, k, k),
+            "deviance": (ny, nx),
+            "dominant_counts": (k, n_energy),
+            "dominant_abundance": (k, k),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise InputError(
+                    f"factorization: {name} has shape {getattr(self, name).shape}, expected {shape}"
+                )
+        for name in ("coefficient", "abundance", "deviance"):
+            if not np.all(np.isfinite(getattr(self, name))):
+                raise InputError(f"factorization: {name} holds NaN or infinite values")
+        if np.any(self.coefficient < 0) or np.any(self.abundance < 0):
+            raise InputError("factorization: negative coefficients or abundances")
+        if not np.allclose(self.spectrum.sum(axis=1), 1.0, rtol=1e-6):
+            raise InputError("factorization: a phase spectrum does not add up to one")
+
+    def to_dataset(self) -> xr.Dataset:
+        """Labelled form, with `spectrum` and the standard deviations beside the covariances."""
+        dictionary = self.dictionary
+        pair = ("y", "x", "phase", "phase_2")
+        variance = np.diagonal(self.coefficient_covariance, axis1=1, axis2=2)
+        pixel_variance = np.diagonal(self.abundance_covariance, axis1=2, axis2=3)
+        return xr.Dataset(
+            {
+                "spectrum": (("phase", "energy"), self.spectrum),
+                "coefficient": (("phase", "column"), self.coefficient),
+                "sigma_coefficient": (("phase", "column"), np.sqrt(np.clip(variance, 0, None))),
+                "coefficient_covariance": (
+                    ("phase", "column", "column_2"),
+                    self.coefficient_covariance,
+                ),
+                "abundance": (("y", "x", "phase"), self.abundance),
+                "sigma_abundance": (
+                    ("y", "x", "phase"),
+                    np.sqrt(np.clip(pixel_variance, 0, None)),
+                ),
+                "abundance_covariance": (pair, self.abundance_covariance),
+                "deviance": (("y", "x"), self.deviance),
+                "dominant_counts": (("phase", "energy"), self.dominant_counts),
+                "dominant_abundance": (("phase", "phase_2"), self.dominant_abundance),
+                "loss": (("round",), self.loss),
+                "dictionary_column": (("column", "energy"), dictionary.columns),
+                "factor_sigma": (("column",), dictionary.factor_sigma),
+            },
+            coords={
+                "y": ("y", self.y_nm, {"units": "nm"}),
+                "x": ("x", self.x_nm, {"units": "nm"}),
+                "energy": ("energy", dictionary.energy, {"units": "keV"}),
+            },
+            attrs={
+                "schema": "mlatem-factorization/1",
+                "column_names": list(dictionary.names),
+                "column_kinds": list(dictionary.kinds),
+                "column_elements": list(dictionary.elements),
+                "details": json.dumps(dict(self.attrs)),
+            },
+        )
+
+    @classmethod
+    def from_dataset(cls, dataset: xr.Dataset) -> Factorization:
+        """The inverse of `to_dataset`.
+
+        Raises
+        ------
+        InputError
+            If the dataset is not a factorisation.
+        """
+        if dataset.attrs.get("schema") != "mlatem-factorization/1":
+            raise InputError(
+                f"not a factorisation (schema {dataset.attrs.get('schema')!r}): "
+                "expected what mlatem.factorize returned"
+            )
+        names = [
+            "coefficient",
+            "coefficient_covariance",
+            "abundance",
+            "abundance_covariance",
+            "deviance",
+            "dominant_counts",
+            "dominant_abundance",
+            "loss",
+        ]
+        dictionary = Dictionary(
+            columns=dataset["dictionary_column"].values,
+            energy=dataset["energy"].values,
+            names=tuple(dataset.attrs["column_names"]),
+            kinds=cast(tuple[Kind, ...], tuple(dataset.attrs["column_kinds"])),
+            elements=tuple(dataset.attrs["column_elements"]),
+            factor_sigma=dataset["factor_sigma"].values,
+        )
+        return cls(
+            dictionary=dictionary,
+            **{name: dataset[name].values for name in names},
+            y_nm=dataset["y"].values,
+            x_nm=dataset["x"].values,
+            attrs=json.loads(dataset.attrs["details"]),
+        )

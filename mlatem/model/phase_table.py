@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of quantified phases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mlatem.errors import InputError
+
+COLUMNS = (
+    "dataset",
+    "phase",
+    "area_fraction",
+    "element",
+    "atomic_percent",
+    "sigma_stat",
+    "sigma_sys",
+    "weight_percent",
+    "detection_limit",
+    "line_or_edge",
+    "method",
+    "factor_source",
+)
+
+_SUM_TOLERANCE_PERCENT = 1e-6
+
+
+@dataclass(frozen=True)
+class PhaseTable:
+    """Composition of every phase, tidy: one row per phase and element.
+
+    `atomic_percent`, `sigma_stat`, `sigma_sys` and `detection_limit` are in at%; `weight_percent`
+    in wt%; `area_fraction` from 0 to 1. What was not quantified is NaN, never 0. `sigma_stat` is
+    one standard deviation from the counting statistics, `sigma_sys` from the factors.
+    """
+
+    frame: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    def pivot(self, value: str = "atomic_percent") -> pd.DataFrame:
+        """Phases down, elements across, in the order of the table."""
+        wide = self.frame.set_index(["phase", "element"])[value].unstack()  # noqa: PD010
+        return wide.loc[self.frame["phase"].unique(), self.frame["element"].unique()]
+
+    def validate(self) -> None:
+        """Check columns and sums.
+
+        Raises
+        ------
+        InputError
+            If a column is missing, or the at% or wt% of a phase do not add up to 100.
+        """
+        missing = [c for c in COLUMNS if c not in self.frame.columns]
+        if missing:
+            raise InputError(f"phase table lacks the columns {', '.join(missing)}")
+        for value in ("atomic_percent", "weight_percent"):
+            sums = self.frame.groupby("phase")[value].sum(min_count=1).dropna()
+            off = sums[np.abs(sums - 100) > _SUM_TOLERANCE_PERCENT]
+            if len(off):
+                raise InputError(
+                    f"phase table: {value} of phase {off.index[0]} adds up to {off.iloc[0]:.6g}, "
+                    "expected 100"
+                )

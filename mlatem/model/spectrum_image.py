@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The spectrum image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlatem.errors import InputError
+from mlatem.model.acquisition import Acquisition
+
+Technique = Literal["edxs", "eels"]
+
+
+@dataclass(frozen=True)
+class SpectrumImage:
+    """Spectra on a grid of probe positions.
+
+    Nothing here loads the counts: they may be a numpy array, a memory map, an HDF5 or Zarr array
+    or a Dask array.
+    """
+
+    counts: Any
+    """Array of shape (ny, nx, n_energy); detected counts, not negative."""
+    energy: NDArray[np.float64]
+    """Centres of the channels, increasing and evenly spaced; keV for EDXS, eV (loss) for EELS."""
+    y_nm: NDArray[np.float64]
+    """Positions of the rows, increasing, in nm."""
+    x_nm: NDArray[np.float64]
+    """Positions of the columns, increasing, in nm."""
+    technique: Technique = "edxs"
+    acquisition: Acquisition = field(default_factory=Acquisition)
+    name: str = ""
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    """Further JSON-safe attributes (source file, reader, HyperSpy metadata tree...)."""
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(ny, nx, n_energy)."""
+        ny, nx, n_energy = self.counts.shape
+        return int(ny), int(nx), int(n_energy)
+
+    @property
+    def energy_name(self) -> str:
+        """Name of the spectral dimension: "energy" or "energy_loss"."""
+        return "energy" if self.technique == "edxs" else "energy_loss"
+
+    @property
+    def energy_unit(self) -> str:
+        """Unit of the spectral dimension: "keV" or "eV"."""
+        return "keV" if self.technique == "edxs" else "eV"
+
+    def validate(self) -> None:
+        """Check shapes and axes; the counts themselves are checked where they are read.
+
+        Raises
+        ------
+        InputError
+            Naming the axis, what was found and what was expected.
+        """
+        label = f"spectrum image {self.name!r}" if self.name else "spectrum image"
+        if self.counts.ndim != 3:
+            raise InputError(
+                f"{label}: counts have {self.counts.ndim} dimensions, expected 3 (y, x, energy)"
+            )
+        axes = {"y": self.y_nm, "x": self.x_nm, self.energy_name: self.energy}
+        for size, (axis, values) in zip(self.counts.shape, axes.items(), strict=True):
+            check_axis(values, size, axis, label)
+
+
+def check_axis(values: NDArray[np.float64], size: int, axis: str, label: str) -> None:
+    """Check that an axis has the given size, is finite, increasing and evenly spaced."""
+    if size == 0:
+        raise InputError(f"{label}: axis {axis} is empty; there is nothing to analyse")
+    if values.shape != (size,):
+        raise InputError(
+            f"{label}: axis {axis} has {values.shape} values for {size} positions in the counts"
+        )
+    if not np.all(np.isfinite(values)):
+        raise InputError(f"{label}: axis {axis} holds NaN or infinite values; mend the calibration")
+    if size == 1:
+        return
+    steps = np.diff(values)
+    if np.any(steps <= 0):
+        raise InputError(f"{label}: axis {axis} does not increase; flip it together with the data")
+    if np.ptp(steps) > 1e-3 * steps.mean():
+        raise InputError(f"{label}: axis {axis} is not evenly spaced; resample it first")

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is summed over tiles. Merges are sums: associative, commutative, with an identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlatem.errors import InputError
+
+
+@dataclass(frozen=True)
+class TileStatistics:
+    """Poisson-weighted second moment of the spectra of a tile.
+
+    With y the spectrum of a pixel and g its total, the sums over pixels with counts of y y^T / g,
+    of y / g and of y. The Poisson part of the moment is the diagonal `weighted_total`.
+    """
+
+    n_pixels: int
+    """Pixels with at least one count."""
+    total: NDArray[np.float64]
+    """Shape (n_energy,); sum spectrum in counts."""
+    weighted_total: NDArray[np.float64]
+    """Shape (n_energy,); sum of y / g."""
+    moment: NDArray[np.float64]
+    """Shape (n_energy, n_energy); sum of y y^T / g."""
+
+    @classmethod
+    def zero(cls, n_energy: int) -> TileStatistics:
+        """The identity of the merge."""
+        return cls(0, np.zeros(n_energy), np.zeros(n_energy), np.zeros((n_energy, n_energy)))
+
+    def __add__(self, other: TileStatistics) -> TileStatistics:
+        if self.total.shape != other.total.shape:
+            raise InputError(
+                f"tiles with {self.total.size} and {other.total.size} channels cannot be merged"
+            )
+        return TileStatistics(
+            self.n_pixels + other.n_pixels,
+            self.total + other.total,
+            self.weighted_total + other.weighted_total,
+            self.moment + other.moment,
+        )
+
+    def validate(self) -> None:
+        """Check shapes and signs.
+
+        Raises
+        ------
+        InputError
+        """
+        n_energy = self.total.size
+        if self.weighted_total.shape != (n_energy,) or self.moment.shape != (n_energy, n_energy):
+            raise InputError("tile statistics: the arrays disagree in the number of channels")
+        if self.n_pixels < 0 or np.any(self.total < 0) or not np.all(np.isfinite(self.moment)):
+            raise InputError("tile statistics: negative counts or values that are not finite")
+
+
+@dataclass(frozen=True)
+class RegionStatistics:
+    """Summed spectra of the regions into which pixels were clustered.
+
+    Sums of counts, hence exact: tiling and order change nothing.
+    """
+
+    counts: NDArray[np.float64]
+    """Shape (n_regions, n_energy); summed counts."""
+    n_pixels: NDArray[np.int64]
+    """Shape (n_regions,); pixels that were summed."""
+
+    @classmethod
+    def zero(cls, n_regions: int, n_energy: int) -> RegionStatistics:
+        """The identity of the merge."""
+        return cls(np.zeros((n_regions, n_energy)), np.zeros(n_regions, dtype=np.int64))
+
+    def __add__(self, other: RegionStatistics) -> RegionStatistics:
+        if self.counts.shape != other.counts.shape:
+            raise InputError(
+                f"region sums of shapes {self.counts.shape} and {other.counts.shape} "
+                "cannot be merged"
+            )
+        return RegionStatistics(self.counts + other.counts, self.n_pixels + other.n_pixels)
+
+    def validate(self) -> None:
+        """Check shapes and signs.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.counts.ndim != 2 or self.n_pixels.shape != (len(self.counts),):
+            raise InputError("region sums: counts and pixels disagree in the number of regions")
+        if np.any(self.counts < 0) or np.any(self.n_pixels < 0):
+            raise InputError("region sums: negative counts")

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running the same function on every tile: in a loop, or on threads under Dask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """One BLAS thread per worker: oversubscription doubles the cost of small products."""
+    with threadpool_limits(limits=1):
+        yield
+
+
+def map_tiles(
+    function: Callable[[T], R],
+    tiles: Sequence[T],
+    *,
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[R]:
+    """Results of `function` for every tile, in the order of the tiles.
+
+    At most `threads` tiles, and as many waiting results, are in memory at a time. The order of the
+    results, hence any sum over them, does not depend on the number of threads.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a tile; runs in a thread, so its heavy parts should release the interpreter lock.
+    tiles : sequence
+    threads : int, optional
+        1 runs a plain loop, the reference.
+    progress : callable, optional
+        Called with the number of finished tiles and of all tiles.
+
+    Yields
+    ------
+    result
+    """
+    done = 0
+    with single_threaded_blas():
+        for batch in _batches(tiles, max(1, threads)):
+            for result in _run(function, batch, threads):
+                done += 1
+                if progress is not None:
+                    progress(done, len(tiles))
+                yield result
+
+
+def _batches(tiles: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(tiles), size):
+        yield tiles[start : start + size]
+
+
+def _run(function: Callable[[T], R], batch: Sequence[T], threads: int) -> Sequence[R]:
+    if threads <= 1 or len(batch) == 1:
+        return [function(tile) for tile in batch]
+    import dask
+
+    tasks: list[Any] = [dask.delayed(function, pure=False)(tile) for tile in batch]
+    return list(dask.compute(*tasks, scheduler="threads", num_workers=threads))

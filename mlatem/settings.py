@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All settings: defaults, limits and explanations in one place.
+
+`config/config.yaml`, the JSON schemas in `workflow/schemas/` and the table in the docs are
+generated from these models (`mlatem schema`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Convert(_Record):
+    """Reading of raw files."""
+
+    memory_limit_gb: Positive = Field(
+        8.0, description="Refuse a file whose conversion is projected to need more memory, GB."
+    )
+    hash_inputs: bool = Field(True, description="Store the SHA-256 of every raw file.")
+
+
+class Detector(_Record):
+    """X-ray detector. Values in the file's metadata take precedence where the file has them."""
+
+    noise_ev: Positive = Field(50.0, description="Electronic noise, FWHM in eV.")
+    fano: Positive = Field(0.118, description="Fano factor of silicon.")
+    active_silicon_mm: Positive = Field(0.45, description="Thickness of the active silicon, mm.")
+    dead_layer_nm: float = Field(40.0, ge=0, description="Silicon dead layer, nm.")
+    aluminium_nm: float = Field(30.0, ge=0, description="Aluminium contact and light shield, nm.")
+    window: Literal["none", "polymer", "beryllium"] = Field(
+        "none",
+        description="Entrance window: none (windowless), polymer (0.3 um), beryllium (8 um).",
+    )
+    take_off_angle_deg: float = Field(
+        22.0, gt=0, le=90, description="Take-off angle where the file does not tell it, degrees."
+    )
+
+
+class Edxs(_Record):
+    """Physics of the EDXS dictionary."""
+
+    detector: Detector = Detector()
+    energy_min_kev: Positive = Field(
+        0.35, description="Start of the fitted window; incomplete charge collection below, keV."
+    )
+    energy_max_kev: Positive | None = Field(
+        None, description="End of the fitted window, keV; null for the end of the axis."
+    )
+    n_background: int = Field(
+        6, ge=2, le=12, description="Functions of the continuum (cubic B-splines in ln energy)."
+    )
+    system_elements: tuple[str, ...] = Field(
+        ("Cu",),
+        description="Elements of grid, holder and collimator: fitted, left out of the composition.",
+    )
+
+    @model_validator(mode="after")
+    def _check_window(self) -> Edxs:
+        if self.energy_max_kev is not None and self.energy_max_kev <= self.energy_min_kev:
+            raise ValueError(
+                f"energy_max_kev ({self.energy_max_kev}) must lie above energy_min_kev "
+                f"({self.energy_min_kev})"
+            )
+        return self
+
+
+class Calibrate(_Record):
+    """Fit of the energy axis and the detector's resolution on the sum spectrum."""
+
+    fit: bool = Field(True, description="Fit offset, gain and noise; false takes the file's axis.")
+    min_counts: Positive = Field(
+        5000.0, description="Fewest counts in the window on which the axis is fitted."
+    )
+    max_offset_ev: Positive = Field(40.0, description="Largest shift that is looked for, eV.")
+    max_gain: Positive = Field(4e-3, description="Largest relative gain error that is looked for.")
+
+
+class Denoise(_Record):
+    """Low-rank product: serves seeds, rank and viewing; the factorisation sees raw counts."""
+
+    rank: Literal["edge"] | Annotated[int, Field(ge=1)] = Field(
+        "edge", description="Number of axes: by the noise edge, or a number."
+    )
+    max_rank: int = Field(20, ge=1, description="Most axes that are kept.")
+
+
+class Factorize(_Record):
+    """Phases by tile-wise, physics-guided factorisation."""
+
+    n_phases: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        "auto", description="Number of phases; the sample sheet's column takes precedence."
+    )
+    blocks: int = Field(
+        1, ge=1, description="Jobs into which every map is split; 1 unless maps are very large."
+    )
+    seed: int = Field(0, ge=0, description="Seed of thinning and clustering.")
+    n_thinnings: int = Field(4, ge=1, description="Seeds whose answers are combined by the median.")
+    counts_per_region: Positive = Field(
+        9000.0, description="Counts that a pooled region should hold at least."
+    )
+    max_regions: int = Field(32, ge=2, description="Most regions into which pixels are pooled.")
+    max_rounds: int = Field(500, ge=1, description="Most rounds of the central solve.")
+    tolerance: Positive = Field(
+        1e-5, description="Stop when no phase spectrum changes by a larger angle (radian) a round."
+    )
+
+
+class Quantify(_Record):
+    """Composition of phases and pixels."""
+
+    min_pixel_counts: float = Field(
+        10.0, ge=0, description="Pixels with fewer expected line counts stay unquantified (NaN)."
+    )
+
+
+class Report(_Record):
+    """Pages for people."""
+
+    title: str = Field("", description="Heading of the campaign's page.")
+    figure_dpi: int = Field(110, ge=50, le=400, description="Resolution of maps in the report.")
+
+
+class Settings(_Record):
+    """The whole configuration of a campaign."""
+
+    datasets: str = Field("config/datasets.tsv", description="Sample sheet, a row per dataset.")
+    convert: Convert = Convert()
+    edxs: Edxs = Edxs()
+    calibrate: Calibrate = Calibrate()
+    denoise: Denoise = Denoise()
+    factorize: Factorize = Factorize()
+    quantify: Quantify = Quantify()
+    report: Report = Report()
