@@ -7,18 +7,19 @@ from collections.abc import Iterable
 
 from mlatem.errors import InputError
 
-_PERIODS = (
+_ROWS = (
     "H He",
     "Li Be B C N O F Ne",
     "Na Mg Al Si P S Cl Ar",
     "K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr",
     "Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe",
-    "Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn",
+    "Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu",
+    "Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn",
     "Fr Ra Ac Th Pa U Np Pu",
 )
 
 #: Chemical symbols in the order of the atomic number, from H to Pu.
-SYMBOLS = tuple(symbol for period in _PERIODS for symbol in period.split())
+SYMBOLS = tuple(symbol for row in _ROWS for symbol in row.split())
 
 _NUMBER = {symbol: number for number, symbol in enumerate(SYMBOLS, start=1)}
 
