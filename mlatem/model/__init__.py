@@ -3,7 +3,7 @@
 
 from mlatem.model.acquisition import Acquisition, Value
 from mlatem.model.calibration import Calibration, Estimate
-from mlatem.model.counts import SparseCounts
+from mlatem.model.counts import SparseCounts, thin
 from mlatem.model.dictionary import Dictionary
 from mlatem.model.factorization import Factorization
 from mlatem.model.phase_table import PhaseTable
@@ -25,4 +25,5 @@ __all__ = [
     "TileStatistics",
     "Value",
     "Verdict",
+    "thin",
 ]
