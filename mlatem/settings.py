@@ -7,9 +7,15 @@ generated from these models (`mlatem schema`).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from mlatem.errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -139,3 +145,43 @@ class Settings(_Record):
     factorize: Factorize = Factorize()
     quantify: Quantify = Quantify()
     report: Report = Report()
+
+
+def parse(config: Mapping[str, Any], *, source: str = "config/config.yaml") -> Settings:
+    """The settings from a configuration as read from YAML.
+
+    Parameters
+    ----------
+    config : mapping
+        Sections and keys as in `Settings`; what is absent takes its default.
+    source : str, optional
+        Where the configuration comes from, for the message.
+
+    Raises
+    ------
+    ConfigError
+        Naming every misspelt key, with the nearest known one, and every value out of its limits.
+    """
+    try:
+        return Settings.model_validate(dict(config))
+    except ValidationError as error:
+        problems = "; ".join(_explain(e) for e in error.errors())
+        raise ConfigError(f"{source}: {problems}") from None
+
+
+def _explain(error: ErrorDetails) -> str:
+    # Pydantic adds the branch of a union to the path ("literal['auto']"): not a key of the user's.
+    path = [str(part) for part in error["loc"] if re.fullmatch(r"\w+", str(part))]
+    key = ".".join(path)
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(path[-1], _keys_of(path[:-1]), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(_keys_of(path[:-1]))}"
+        return f"unknown key {key}: {hint}"
+    return f"{key}: {error['msg']} (found {error['input']!r})"
+
+
+def _keys_of(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in path:
+        model = cast(type[BaseModel], model.model_fields[part].annotation)
+    return list(model.model_fields)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# The workflow: raw spectrum images in, quantified phases out.
+#
+#     snakemake --profile profiles/local --directory CAMPAIGN
+#
+# CAMPAIGN holds config/config.yaml and config/datasets.tsv; results are written beside them.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/factorize.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/index.html",
+        "results/campaign.csv",
+        "results/DONE.json",
+
+
+onerror:
+    write_index_of_failed_run()

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A campaign: a folder with a configuration, a sample sheet and raw files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlatem import settings as settings_module
+from mlatem.errors import ConfigError
+from mlatem.settings import Settings
+from mlatem.sheet import read_sheet
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Settings and sample sheet of a campaign."""
+
+    root: Path
+    """Folder to which the paths of the sample sheet are relative."""
+    settings: Settings
+    rows: Mapping[str, Mapping[str, str]]
+    """Cells of the sample sheet as strings, by dataset and column."""
+
+    def raw_paths(self, dataset: str) -> list[str]:
+        """Raw files of a dataset as the sheet names them, whether they exist or not."""
+        cell = self.rows[dataset].get("path", "")
+        return [str(self.root / part.strip()) for part in cell.split(";") if part.strip()]
+
+    def cells(self, dataset: str, columns: Sequence[str]) -> dict[str, str]:
+        """The named cells of a dataset's row; columns that the sheet lacks are left out."""
+        row = self.rows[dataset]
+        return {column: row[column] for column in columns if column in row}
+
+
+def load(config: Mapping[str, Any], *, root: str | PathLike[str] = "") -> Campaign:
+    """A campaign from its configuration.
+
+    Parameters
+    ----------
+    config : mapping
+        As read from config/config.yaml.
+    root : path-like, optional
+        The campaign's folder; the current one by default.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration or the sample sheet as a whole cannot be used. A bad row is not an
+        error here: it fails its own dataset.
+    """
+    settings = settings_module.parse(config)
+    return Campaign(Path(root), settings, read_sheet(Path(root) / settings.datasets))
+
+
+def load_folder(root: str | PathLike[str]) -> Campaign:
+    """The campaign of a folder that holds config/config.yaml.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration is missing, no YAML, or cannot be used.
+    """
+    path = Path(root) / "config" / "config.yaml"
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path} is missing: start a campaign with `mlatem init {root}`"
+        ) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path}: expected keys with values, found {type(config).__name__}")
+    return load(config, root=root)

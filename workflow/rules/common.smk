@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from mlatem import campaign
+from mlatem.errors import MlatemError
+
+try:
+    CAMPAIGN = campaign.load(config)
+except MlatemError as error:
+    raise WorkflowError(str(error)) from None
+
+DATASETS = list(CAMPAIGN.rows)
+
+
+wildcard_constraints:
+    dataset="|".join(re.escape(name) for name in DATASETS),
+
+
+scattergather:
+    block=CAMPAIGN.settings.factorize.blocks,
+
+
+def raw_files(wildcards):
+    """The raw files that exist; the convert job of a dataset names those that are missing."""
+    return [path for path in CAMPAIGN.raw_paths(wildcards.dataset) if Path(path).is_file()]
+
+
+def row(*columns):
+    """Cells of the sample sheet that a rule depends on, for its params."""
+    return lambda wildcards: CAMPAIGN.cells(wildcards.dataset, columns)
+
+
+def section(name):
+    """Section of the configuration that a rule depends on, for its params."""
+    return getattr(CAMPAIGN.settings, name).model_dump(mode="json")
+
+
+def write_index_of_failed_run():
+    """Show what finished and what failed, with the reason, after a run that did not complete."""
+    from mlatem import steps
+
+    steps.index(
+        CAMPAIGN.rows,
+        results="results",
+        logs="logs",
+        title=CAMPAIGN.settings.report.title,
+    )

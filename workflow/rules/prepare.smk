@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+rule convert:
+    """Raw vendor file to a chunked store."""
+    input:
+        raw_files,
+    output:
+        directory("results/{dataset}/spim.zarr"),
+    params:
+        row=row("dataset", "path", "technique"),
+        convert=section("convert"),
+    log:
+        "logs/{dataset}/convert.log",
+    benchmark:
+        "logs/{dataset}/convert.benchmark.tsv"
+    script:
+        "../scripts/convert.py"
+
+
+rule calibrate:
+    """Energy axis, detector resolution, mean composition and absorption."""
+    input:
+        "results/{dataset}/spim.zarr",
+    output:
+        "results/{dataset}/calibration.json",
+    params:
+        row=row(
+            "dataset",
+            "path",
+            "elements",
+            "system_elements",
+            "thickness_nm",
+            "density_g_cm3",
+            "beam_energy_kev",
+            "take_off_angle_deg",
+        ),
+        edxs=section("edxs"),
+        calibrate=section("calibrate"),
+    log:
+        "logs/{dataset}/calibrate.log",
+    benchmark:
+        "logs/{dataset}/calibrate.benchmark.tsv"
+    threads: 2
+    script:
+        "../scripts/calibrate.py"
+
+
+rule denoise:
+    """Low-rank basis and scores: for seeds, rank and viewing."""
+    input:
+        store="results/{dataset}/spim.zarr",
+        calibration="results/{dataset}/calibration.json",
+    output:
+        directory("results/{dataset}/lowrank.zarr"),
+    params:
+        edxs=section("edxs"),
+        denoise=section("denoise"),
+    log:
+        "logs/{dataset}/denoise.log",
+    benchmark:
+        "logs/{dataset}/denoise.benchmark.tsv"
+    threads: 2
+    script:
+        "../scripts/denoise.py"

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+rule quantify:
+    """Atomic and weight percent of phases and pixels."""
+    input:
+        "results/{dataset}/factorization.zarr",
+    output:
+        table="results/{dataset}/phases.csv",
+        maps=directory("results/{dataset}/maps.zarr"),
+    params:
+        quantify=section("quantify"),
+    log:
+        "logs/{dataset}/quantify.log",
+    benchmark:
+        "logs/{dataset}/quantify.benchmark.tsv"
+    script:
+        "../scripts/quantify.py"
+
+
+rule report:
+    """One page per dataset; DONE.json is written last."""
+    input:
+        store="results/{dataset}/spim.zarr",
+        calibration="results/{dataset}/calibration.json",
+        lowrank="results/{dataset}/lowrank.zarr",
+        factorization="results/{dataset}/factorization.zarr",
+        table="results/{dataset}/phases.csv",
+        maps="results/{dataset}/maps.zarr",
+    output:
+        page="results/{dataset}/report.html",
+        figures=directory("results/{dataset}/figures"),
+        done="results/{dataset}/DONE.json",
+    params:
+        row=lambda wildcards: CAMPAIGN.rows[wildcards.dataset],
+        settings=CAMPAIGN.settings.model_dump(mode="json"),
+    log:
+        "logs/{dataset}/report.log",
+    benchmark:
+        "logs/{dataset}/report.benchmark.tsv"
+    script:
+        "../scripts/report.py"
+
+
+rule index:
+    """The campaign at a glance."""
+    input:
+        expand("results/{dataset}/DONE.json", dataset=DATASETS),
+    output:
+        "results/index.html",
+        "results/campaign.csv",
+        "results/DONE.json",
+    params:
+        rows=CAMPAIGN.rows,
+        title=CAMPAIGN.settings.report.title,
+    log:
+        "logs/index.log",
+    benchmark:
+        "logs/index.benchmark.tsv"
+    script:
+        "../scripts/index.py"

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from mlatem import settings, steps
+from mlatem.logs import to_file
+from mlatem.sheet import DatasetRow
+
+with to_file(snakemake.log[0]):
+    steps.calibrate(
+        snakemake.input[0],
+        calibration=snakemake.output[0],
+        row=DatasetRow.from_strings(snakemake.params.row),
+        edxs=settings.Edxs(**snakemake.params.edxs),
+        settings=settings.Calibrate(**snakemake.params.calibrate),
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from mlatem import settings, steps
+from mlatem.logs import to_file
+
+with to_file(snakemake.log[0]):
+    steps.denoise(
+        snakemake.input.store,
+        snakemake.input.calibration,
+        lowrank=snakemake.output[0],
+        edxs=settings.Edxs(**snakemake.params.edxs),
+        settings=settings.Denoise(**snakemake.params.denoise),
+        threads=snakemake.threads,
+    )

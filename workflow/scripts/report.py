@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from mlatem import settings, steps
+from mlatem.logs import to_file
+from mlatem.sheet import DatasetRow
+
+with to_file(snakemake.log[0]):
+    steps.report(
+        steps.DatasetFiles(
+            store=snakemake.input.store,
+            calibration=snakemake.input.calibration,
+            lowrank=snakemake.input.lowrank,
+            factorization=snakemake.input.factorization,
+            table=snakemake.input.table,
+            maps=snakemake.input.maps,
+        ),
+        page=snakemake.output.page,
+        figures=snakemake.output.figures,
+        done=snakemake.output.done,
+        row=DatasetRow.from_strings(snakemake.params.row),
+        settings=settings.Settings(**snakemake.params.settings),
+    )
