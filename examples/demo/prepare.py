@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Puts the raw files of the demo campaign into raw/: three real ones and a simulated one.
 
-The real files are test data of HyperSpy 1.7.6 (GPL-3.0), taken out of its wheel, which pip downloads
-from the package registry that it is set up for. The simulated specimen's truth lies beside it.
+The real files are test data of HyperSpy 1.7.6 (GPL-3.0), taken out of its wheel, which pip
+downloads from the registry that it is set up for. The simulated specimen's truth lies beside it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: parse, call `mlatem.steps`, say what was done."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast
+
+import typer
+
+from mlatem.errors import MlatemError
+
+app = typer.Typer(
+    name="mlatem",
+    help="Spectrum images to quantified phases.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+F = TypeVar("F", bound=Callable[..., None])
+
+Store = Annotated[Path, typer.Argument(help="Converted store (spim.zarr).")]
+Elements = Annotated[
+    str, typer.Option("--elements", "-e", help="Elements of the specimen, for example O,Si,Fe.")
+]
+Threads = Annotated[int, typer.Option("--threads", "-j", min=1, help="Tiles worked on at a time.")]
+
+
+def _command(function: F) -> F:
+    """Register a command whose known errors end in one line on stderr and status 1."""
+
+    @wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except MlatemError as error:
+            typer.secho(f"error: {error}", fg="red", err=True)
+            raise typer.Exit(1) from None
+
+    app.command()(guarded)
+    return cast(F, guarded)
+
+
+@app.callback()
+def main(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
+) -> None:
+    """Spectrum images to quantified phases."""
+    if verbose:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
+
+
+@_command
+def info(
+    path: Annotated[Path, typer.Argument(help="Raw file or converted store.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Show what a raw file or a store holds, every value with its origin."""
+    from mlatem.io.info import describe
+
+    description = describe(path)
+    if as_json:
+        typer.echo(json.dumps(description, indent=2))
+        return
+    from rich.console import Console
+    from rich.tree import Tree
+
+    tree = Tree(f"[bold]{path.name}[/bold]")
+    _grow(tree, description)
+    Console().print(tree)
+
+
+def _grow(tree: Any, values: Any) -> None:
+    for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+        if isinstance(value, dict) and set(value) == {"value", "origin"}:
+            tree.add(f"{key}: {value['value']} [dim]({value['origin']})[/dim]")
+        elif isinstance(value, (dict, list)) and value:
+            name = value.get("name") if isinstance(value, dict) else None
+            _grow(tree.add(f"[bold]{name or key}[/bold]"), value)
+        else:
+            tree.add(f"{key}: {value}")
+
+
+@_command
+def convert(
+    raw: Annotated[list[Path], typer.Argument(help="Raw files of one dataset.")],
+    store: Annotated[Path, typer.Argument(help="Store to write, for example spim.zarr.")],
+    memory_limit_gb: Annotated[
+        float, typer.Option(help="Refuse a file projected to need more memory, GB.")
+    ] = 8.0,
+) -> None:
+    """Convert raw vendor files into a chunked store."""
+    from mlatem import settings, steps
+    from mlatem.sheet import DatasetRow
+
+    row = DatasetRow.from_strings(
+        {"dataset": _name(store), "path": ";".join(str(path) for path in raw)}
+    )
+    steps.convert(row, store=store, settings=settings.Convert(memory_limit_gb=memory_limit_gb))
+    typer.echo(f"wrote {store}")
+
+
+@_command
+def calibrate(
+    store: Store,
+    calibration: Annotated[Path, typer.Argument(help="File to write (calibration.json).")],
+    elements: Elements,
+    thickness_nm: Annotated[float | None, typer.Option(help="Specimen thickness, nm.")] = None,
+    density_g_cm3: Annotated[float | None, typer.Option(help="Specimen density, g/cm3.")] = None,
+    beam_energy_kev: Annotated[float | None, typer.Option(help="Beam energy, keV.")] = None,
+    threads: Threads = 1,
+) -> None:
+    """Fit energy axis, resolution and mean composition on the sum spectrum."""
+    from mlatem import settings, steps
+    from mlatem.sheet import DatasetRow
+
+    cells = {
+        "dataset": _name(store),
+        "path": str(store),
+        "elements": elements,
+        "thickness_nm": thickness_nm,
+        "density_g_cm3": density_g_cm3,
+        "beam_energy_kev": beam_energy_kev,
+    }
+    steps.calibrate(
+        store,
+        calibration=calibration,
+        row=DatasetRow.from_strings({k: str(v) for k, v in cells.items() if v is not None}),
+        edxs=settings.Edxs(),
+        settings=settings.Calibrate(),
+        threads=threads,
+    )
+    typer.echo(f"wrote {calibration}")
+
+
+@_command
+def denoise(
+    store: Store,
+    calibration: Annotated[Path, typer.Argument(help="calibration.json of the store.")],
+    lowrank: Annotated[Path, typer.Argument(help="Folder to write (lowrank.zarr).")],
+    threads: Threads = 1,
+) -> None:
+    """Find the low-rank basis and the scores of every pixel."""
+    from mlatem import settings, steps
+
+    steps.denoise(
+        store,
+        calibration,
+        lowrank=lowrank,
+        edxs=settings.Edxs(),
+        settings=settings.Denoise(),
+        threads=threads,
+    )
+    typer.echo(f"wrote {lowrank}")
+
+
+@_command
+def factorize(
+    store: Store,
+    calibration: Annotated[Path, typer.Argument(help="calibration.json of the store.")],
+    lowrank: Annotated[Path, typer.Argument(help="lowrank.zarr of the store.")],
+    factorization: Annotated[Path, typer.Argument(help="Folder to write (factorization.zarr).")],
+    n_phases: Annotated[str, typer.Option("--n-phases", "-k", help="A number, or auto.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of thinning and clustering.")] = 0,
+    threads: Threads = 1,
+) -> None:
+    """Factorise a spectrum image into phases."""
+    from mlatem import settings, steps
+
+    values = {"n_phases": n_phases if n_phases == "auto" else _number(n_phases), "seed": seed}
+    steps.factorize(
+        store,
+        calibration,
+        lowrank,
+        factorization=factorization,
+        edxs=settings.Edxs(),
+        settings=settings.parse({"factorize": values}, source="command line").factorize,
+        threads=threads,
+    )
+    typer.echo(f"wrote {factorization}")
+
+
+@_command
+def quantify(
+    factorization: Annotated[Path, typer.Argument(help="factorization.zarr.")],
+    table: Annotated[Path, typer.Argument(help="Table to write (phases.csv).")],
+    maps: Annotated[Path, typer.Argument(help="Folder to write (maps.zarr).")],
+) -> None:
+    """Quantify phases and pixels, and print the phases."""
+    from mlatem import settings, steps
+
+    result = steps.quantify(
+        factorization, table=table, maps=maps, dataset="", settings=settings.Quantify()
+    )
+    typer.echo(result.pivot().round(2).to_string())
+
+
+@_command
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of one dataset's results.")],
+) -> None:
+    """Write report.html from the results of one dataset."""
+    from mlatem import settings, steps
+    from mlatem.sheet import DatasetRow
+
+    name = folder.resolve().name
+    page = folder / "report.html"
+    steps.report(
+        steps.DatasetFiles.in_folder(folder),
+        page=page,
+        figures=folder / "figures",
+        done=folder / "DONE.json",
+        row=DatasetRow.from_strings({"dataset": name, "path": name}),
+        settings=settings.Settings(),
+    )
+    typer.echo(f"wrote {page}")
+
+
+@_command
+def simulate(
+    specimen: Annotated[Path, typer.Argument(help="Description of the specimen, YAML.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for the data and the truth.")],
+    name: Annotated[str | None, typer.Option(help="Name of the files; else the YAML's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Replaces the YAML's seed.")] = None,
+) -> None:
+    """Simulate a specimen with known truth."""
+    from mlatem import steps
+
+    for path in steps.simulate(specimen, folder, name=name, seed=seed):
+        typer.echo(f"wrote {path}")
+
+
+@_command
+def check(
+    campaign: Annotated[Path, typer.Argument(help="Folder of the campaign.")] = Path(),
+) -> None:
+    """Check configuration, sample sheet and raw files before a run."""
+    from mlatem import steps
+
+    problems = steps.check(campaign)
+    for line in problems:
+        typer.secho(line, fg="red", err=True)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo("configuration, sample sheet and raw files are in order")
+
+
+@_command
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of the new campaign.")],
+) -> None:
+    """Start a campaign: config/config.yaml and config/datasets.tsv to fill in."""
+    from mlatem import steps
+
+    for path in steps.init(folder):
+        typer.echo(f"wrote {path}")
+
+
+@_command
+def schema(
+    root: Annotated[Path, typer.Argument(help="Root of the repository.")] = Path(),
+) -> None:
+    """Regenerate the default configuration and the JSON schemas from the settings."""
+    from mlatem.schema import generated_files
+
+    for name, text in generated_files().items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        typer.echo(f"wrote {path}")
+
+
+def _name(store: Path) -> str:
+    return store.stem or "dataset"
+
+
+def _number(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
