@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Outputs that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from mlatem.errors import InputError, StoreError
+
+_MENDS = {
+    errno.ENOSPC: "the disk is full; free some space and run again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run again",
+    errno.EACCES: "no permission to write there; choose another folder",
+    errno.EPERM: "no permission to write there; choose another folder",
+    errno.EROFS: "the file system is read-only; choose another folder",
+}
+
+
+@contextmanager
+def atomic_path(target: str | PathLike[str]) -> Iterator[Path]:
+    """A temporary sibling of `target` that is renamed onto it when the block succeeds.
+
+    Parameters
+    ----------
+    target : path-like
+        File or directory to write; replaced if it exists. Its folder is created.
+
+    Yields
+    ------
+    partial : Path
+        `.<name>.<pid>-<random>.partial` in the same folder. The block creates a file or a
+        directory there; when it raises, whatever it left is removed and `target` stays as it was.
+
+    Raises
+    ------
+    StoreError
+        If the disk is full, the folder cannot be written, or the block wrote nothing.
+    """
+    target = Path(target)
+    partial = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        if not partial.exists():
+            raise StoreError(f"{target}: nothing was written; this is a fault of the caller")
+        _sync(partial)
+        _replace(partial, target)
+    except BaseException as error:
+        _remove(partial)
+        if isinstance(error, OSError) and error.errno in _MENDS:
+            raise StoreError(f"{target}: cannot be written: {_MENDS[error.errno]}") from error
+        raise
+
+
+def write_json(path: str | PathLike[str], values: Any) -> None:
+    """Write `values` as JSON, atomically, keys in the order given.
+
+    Raises
+    ------
+    InputError
+        If a value is not JSON-safe, NaN included; the message names where it sits.
+    StoreError
+        If the file cannot be written.
+    """
+    check_json_safe(values, str(path))
+    with atomic_path(path) as partial:
+        partial.write_text(
+            json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+            encoding="utf-8",
+        )
+
+
+def read_json(path: str | PathLike[str]) -> Any:
+    """The content of a JSON file.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file; run the step that writes it") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path}: not a readable JSON file ({error}); remove it and run the step again"
+        ) from error
+
+
+def check_json_safe(value: Any, where: str) -> None:
+    """Check that `value` survives a round trip through strict JSON.
+
+    Raises
+    ------
+    InputError
+        For NaN and infinities, keys other than text, and types that JSON does not have.
+    """
+    if value is None or isinstance(value, str | bool | int):
+        return
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InputError(f"{where}: {value} is no JSON number; leave the value out")
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            if not isinstance(key, str):
+                raise InputError(f"{where}: key {key!r} is not text, as JSON demands")
+            check_json_safe(entry, f"{where}: {key}")
+    elif isinstance(value, list | tuple):
+        for index, entry in enumerate(value):
+            check_json_safe(entry, f"{where}[{index}]")
+    else:
+        raise InputError(
+            f"{where}: a {type(value).__name__} cannot be written as JSON; convert it to a "
+            "number, text or list first"
+        )
+
+
+def _replace(partial: Path, target: Path) -> None:
+    """Rename `partial` onto `target`, also where a directory with content stands there."""
+    if target.is_dir() and not target.is_symlink():
+        old = partial.with_suffix(".old")
+        target.rename(old)
+        try:
+            partial.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    elif partial.is_dir() and (target.exists() or target.is_symlink()):
+        target.unlink()
+        partial.rename(target)
+    else:
+        partial.replace(target)
+    _sync_one(target.parent)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Force a file, or all below a directory, onto the disk: a rename must not overtake it."""
+    if path.is_dir():
+        for folder, _, names in os.walk(path):
+            for name in names:
+                _sync_one(Path(folder) / name)
+            _sync_one(Path(folder))
+    else:
+        _sync_one(path)
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network and overlay file systems cannot sync a directory; the rename stays atomic.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Results as plain Zarr v3 datasets: lowrank.zarr, factorization.zarr, maps.zarr."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mlatem.errors import StoreError
+from mlatem.io.atomic import atomic_path, check_json_safe
+
+
+def save_dataset(dataset: xr.Dataset, path: str | PathLike[str]) -> None:
+    """Write a dataset as a Zarr v3 directory, atomically, replacing what stands there.
+
+    Attributes are written as strict JSON: NumPy numbers become plain ones, and NaN becomes null.
+
+    Raises
+    ------
+    InputError
+        If an attribute is of a type that JSON does not have.
+    StoreError
+        If the directory cannot be written.
+    """
+    prepared = dataset.map(_with_portable_text, keep_attrs=True)
+    prepared = prepared.assign_coords(
+        {name: _with_portable_text(values) for name, values in dataset.coords.items()}
+    )
+    prepared.attrs = json_safe(dataset.attrs)
+    check_json_safe(prepared.attrs, f"attributes of {path}")
+    for name in prepared.variables:
+        prepared[name].attrs = json_safe(prepared[name].attrs)
+        prepared[name].encoding = {}
+    with atomic_path(path) as partial:
+        prepared.to_zarr(partial, mode="w-", consolidated=False, zarr_format=3)
+
+
+def load_dataset(path: str | PathLike[str]) -> xr.Dataset:
+    """The dataset that `save_dataset` wrote, loaded into memory.
+
+    It is not lazy on purpose: a directory that is replaced later would read as zeros.
+
+    Raises
+    ------
+    StoreError
+        If there is no readable dataset.
+    """
+    if not Path(path).exists():
+        raise StoreError(f"{path}: no such dataset; run the step that writes it")
+    try:
+        with quiet_zarr():
+            dataset = xr.open_zarr(path, consolidated=False, zarr_format=3, chunks=None).load()
+    except Exception as error:
+        raise StoreError(
+            f"{path}: not a readable Zarr dataset ({type(error).__name__}: {error}); remove it and "
+            "run the step again"
+        ) from error
+    dataset.close()
+    for name, values in dataset.variables.items():
+        if values.dtype.kind == "T":
+            text = np.array(values.to_numpy().tolist(), dtype=str).reshape(values.shape)
+            dataset[name] = (values.dims, text, values.attrs)
+    return dataset
+
+
+def json_safe(value: Any) -> Any:
+    """`value` with NumPy numbers and arrays as plain ones, tuples as lists, NaN as None."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): json_safe(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_safe(entry) for entry in value]
+    return value
+
+
+@contextmanager
+def quiet_zarr() -> Iterator[None]:
+    """Silence Zarr's warning of a hidden file in a group: workflow engines leave time stamps."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Object at \..* is not recognized")
+        yield
+
+
+def _with_portable_text(values: xr.DataArray) -> xr.DataArray:
+    """Text of fixed length has no Zarr v3 specification; text of variable length has."""
+    if values.dtype.kind in "UO":
+        return values.astype(np.dtypes.StringDType())
+    return values

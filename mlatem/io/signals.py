@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a raw file holds, as records: the same whatever the vendor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import xarray as xr
+
+from mlatem.errors import InputError, ReadError
+from mlatem.model import SpectrumImage
+
+
+@dataclass(frozen=True)
+class RawSignals:
+    """Spectrum images, survey images and metadata of one dataset."""
+
+    spectrum_images: tuple[SpectrumImage, ...]
+    """At most one of each grid name (see `group_names`)."""
+    surveys: tuple[xr.DataArray, ...] = ()
+    """Images with dims (y, x), coordinates in nm and a name; the best survey image first."""
+    original_metadata: Mapping[str, Any] = field(default_factory=dict)
+    """The vendor's tree, exactly as the file has it."""
+    sources: tuple[Mapping[str, Any], ...] = ()
+    """Of each raw file: file (name), sha256, size_bytes, reader, versions; JSON-safe."""
+    path: str = ""
+    """File that messages name; empty for signals that come from no file."""
+    resident_bytes: int = 0
+    """Memory that the signals hold while they are open."""
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """Group of the store for each spectrum image: "edxs" or "eels_core"."""
+        return tuple("edxs" if s.technique == "edxs" else "eels_core" for s in self.spectrum_images)
+
+    def validate(self) -> None:
+        """Check that every signal has a place of its own in a store.
+
+        Raises
+        ------
+        InputError
+            If two spectrum images claim one group, or an image lacks its axes.
+        """
+        names = self.group_names
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(
+                    f"{self.path or 'signals'}: {names.count(name)} spectrum images of one kind "
+                    f"({name}); expected one: make a dataset of each"
+                )
+        for survey in self.surveys:
+            if survey.dims != ("y", "x") or not {"y", "x"} <= set(survey.coords):
+                raise InputError(
+                    f"survey image {survey.name!r} has dimensions {survey.dims}, expected ('y', "
+                    "'x') with coordinates in nm"
+                )
+
+    def refuse(self, cause: str, mend: str) -> NoReturn:
+        """Raise a `ReadError` that names the file, or an `InputError` where there is none."""
+        if self.path:
+            raise ReadError(self.path, cause, mend)
+        raise InputError(f"{cause}. {mend}")
