@@ -26,17 +26,20 @@ def to_file(path: str | PathLike[str]) -> Iterator[None]:
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter(FORMAT))
     root = logging.getLogger()
+    level = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     try:
         yield
     except MlatemError as error:
-        root.error("%s", error)
-        sys.stderr.write(f"error: {error}\n")
+        message = " ".join(str(error).split())
+        root.error("%s", message)
+        sys.stderr.write(f"error: {message}\n")
         raise SystemExit(1) from None
     except BaseException as error:
         root.exception("unexpected %s: %s", type(error).__name__, error)
         raise
     finally:
+        root.setLevel(level)
         root.removeHandler(handler)
         handler.close()

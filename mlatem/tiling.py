@@ -69,6 +69,8 @@ def block_of_tiles(tiles: Sequence[Tile], block: int, n_blocks: int) -> tuple[Ti
     InputError
         If `block` is not in 0..n_blocks - 1.
     """
+    if n_blocks < 1:
+        raise InputError(f"{n_blocks} blocks: expected at least 1 (setting factorize.blocks)")
     if not 0 <= block < n_blocks:
         raise InputError(f"block {block} does not exist: expected 0 to {n_blocks - 1}")
     start = len(tiles) * block // n_blocks
