@@ -4,18 +4,31 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mlatem.elements import check_symbols
 from mlatem.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+#: A column at least this similar to a known one (difflib's ratio) is taken for a slip of the pen;
+#: "thickness" for "thickness_nm" has 0.86, "proposal_title" for "proposal_id" 0.72.
+_MISSPELT = 0.85
 
 
 def _split(value: object, separator: str) -> object:
@@ -79,6 +92,15 @@ class DatasetRow(BaseModel):
     def _check_elements(cls, elements: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if elements is None else check_symbols(elements)
 
+    @model_validator(mode="after")
+    def _check_roles(self) -> DatasetRow:
+        both = sorted(set(self.elements) & set(self.system_elements or ()))
+        if both:
+            raise ValueError(
+                f"{', '.join(both)} is named in both elements and system_elements: keep it in one"
+            )
+        return self
+
     @classmethod
     def from_strings(cls, row: Mapping[str, str]) -> DatasetRow:
         """A typed row from the strings of the sheet; empty cells are left out.
@@ -90,15 +112,12 @@ class DatasetRow(BaseModel):
         """
         given = {k: v.strip() for k, v in row.items() if v and v.strip()}
         try:
-            return cls(**given)
+            return cls.model_validate(given)
         except ValidationError as error:
-            name = given.get("dataset", "?")
-            problems = "; ".join(
-                f"{'.'.join(str(part) for part in e['loc'][:1])}: {e['msg']} (found {e['input']!r})"
-                for e in error.errors()
-            )
+            problems = "; ".join(_problems(error))
             raise ConfigError(
-                f"dataset {name}: {problems}. Correct its row in the sample sheet"
+                f"dataset {given.get('dataset', '?')}: {problems}. "
+                "Correct its row in the sample sheet"
             ) from None
 
     @property
@@ -106,6 +125,20 @@ class DatasetRow(BaseModel):
         """Values that override the file's acquisition metadata."""
         names = ("beam_energy_kev", "take_off_angle_deg", "thickness_nm", "density_g_cm3")
         return {name: getattr(self, name) for name in names}
+
+
+def _problems(error: ValidationError) -> list[str]:
+    # Every branch of a union reports for itself, and pydantic prefixes our own words: merge, strip.
+    messages: dict[str, list[str]] = {}
+    for entry in error.errors():
+        column = str(entry["loc"][0]) if entry["loc"] else ""
+        found = f" (found {entry['input']!r})" if isinstance(entry["input"], str) else ""
+        message = entry["msg"].removeprefix("Value error, ") + found
+        messages.setdefault(column, []).append(message)
+    return [
+        f"{column}: {' or: '.join(parts)}" if column else " ".join(parts)
+        for column, parts in messages.items()
+    ]
 
 
 def read_sheet(path: str | PathLike[str]) -> dict[str, dict[str, str]]:
@@ -117,43 +150,84 @@ def read_sheet(path: str | PathLike[str]) -> dict[str, dict[str, str]]:
     Raises
     ------
     ConfigError
-        If the file is missing or empty, lacks a column, or a dataset is unnamed or named twice.
+        If the file is missing or empty, lacks a column or has a misspelt one, or a dataset is
+        unnamed or named twice.
     """
-    path = Path(path)
+    numbered = [
+        (number, line)
+        for number, line in enumerate(_read_text(Path(path)).splitlines(), start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+    numbers = [number for number, _ in numbered]
+    reader = csv.reader((line for _, line in numbered), delimiter="\t")
+    table = [(numbers[reader.line_num - 1], cells) for cells in reader]
+    if not table:
+        raise ConfigError(
+            f"sample sheet {path} is empty: its first line must name the columns (dataset, path, "
+            "...) separated by tabs, and each further line is a dataset"
+        )
+    columns = [cell.strip() for cell in table[0][1]]
+    _check_columns(columns, f"sample sheet {path}")
+    rows: dict[str, dict[str, str]] = {}
+    for number, cells in table[1:]:
+        row = _row(cells, columns, f"sample sheet {path}, line {number}")
+        if row["dataset"] in rows:
+            raise ConfigError(
+                f"sample sheet {path}, line {number}: dataset {row['dataset']} is named twice; "
+                "names must differ"
+            )
+        rows[row["dataset"]] = row
+    if not rows:
+        raise ConfigError(f"sample sheet {path} has no datasets: add a row per raw file")
+    return rows
+
+
+def _read_text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
             f"sample sheet {path} is missing: write it, or start with `mlatem init`"
         ) from None
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    reader = csv.DictReader(lines, delimiter="\t")
-    columns = [c.strip() for c in reader.fieldnames or []]
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"sample sheet {path} is not UTF-8 text: save it as tab-separated text in UTF-8"
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"sample sheet {path} cannot be read: {error.strerror}. Give the path of a text file"
+        ) from None
+
+
+def _check_columns(columns: Sequence[str], label: str) -> None:
     for column in ("dataset", "path"):
         if column not in columns:
             raise ConfigError(
-                f"sample sheet {path} lacks the column {column!r} (found: {', '.join(columns)}): "
+                f"{label} lacks the column {column!r} (found: {', '.join(columns)}): "
                 "its first line must name the columns, separated by tabs"
             )
-    rows: dict[str, dict[str, str]] = {}
-    for line, cells in enumerate(reader, start=2):
-        if None in cells:
+    known = list(DatasetRow.model_fields)
+    for column in columns:
+        if columns.count(column) > 1:
+            raise ConfigError(f"{label} has two columns {column!r}: keep one")
+        near = difflib.get_close_matches(column.lower(), known, n=1, cutoff=_MISSPELT)
+        if near and column not in known:
             raise ConfigError(
-                f"sample sheet {path}, row {line}: more cells than the first line has columns; "
-                "separate cells by single tabs"
+                f"{label}: column {column!r} looks like {near[0]!r}: correct it, or give further "
+                "metadata a name of its own"
             )
-        row = {k.strip(): (v or "").strip() for k, v in cells.items()}
-        name = row["dataset"]
-        if not _NAME.fullmatch(name):
-            raise ConfigError(
-                f"sample sheet {path}, row {line}: dataset name {name!r} must consist of letters, "
-                "digits, '.', '-' and '_'"
-            )
-        if name in rows:
-            raise ConfigError(
-                f"sample sheet {path}, row {line}: dataset {name} is named twice; names must differ"
-            )
-        rows[name] = row
-    if not rows:
-        raise ConfigError(f"sample sheet {path} has no datasets: add a row per raw file")
-    return rows
+
+
+def _row(cells: Sequence[str], columns: Sequence[str], label: str) -> dict[str, str]:
+    if len(cells) > len(columns):
+        raise ConfigError(
+            f"{label}: {len(cells)} cells for {len(columns)} columns; separate cells by single tabs"
+        )
+    filled = [cell.strip() for cell in cells] + [""] * (len(columns) - len(cells))
+    row = dict(zip(columns, filled, strict=True))
+    if not _NAME.fullmatch(row["dataset"]):
+        raise ConfigError(
+            f"{label}: dataset name {row['dataset']!r} must consist of letters, digits, '.', '-' "
+            "and '_'"
+        )
+    return row
