@@ -40,6 +40,8 @@ class Dictionary:
     """Chemical symbol per column; "" for a background."""
     factor_sigma: NDArray[np.float64]
     """Shape (n_columns,); relative standard uncertainty of a column's absolute intensity."""
+    first_channel: int = 0
+    """Channel of the spectrum image at which the energy axis of the columns starts."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -89,6 +91,11 @@ class Dictionary:
         return len(self.columns)
 
     @property
+    def channels(self) -> slice:
+        """Channels of the spectrum image that the columns describe."""
+        return slice(self.first_channel, self.first_channel + self.energy.size)
+
+    @property
     def quantified(self) -> NDArray[np.bool_]:
         """Mask of the columns whose coefficients make up the composition."""
         return np.array([kind in QUANTIFIED_KINDS for kind in self.kinds])
@@ -105,6 +112,10 @@ class Dictionary:
             raise InputError(
                 f"dictionary columns have shape {self.columns.shape}, expected "
                 f"(n_columns, {self.energy.size}) to match the energy axis"
+            )
+        if self.first_channel < 0:
+            raise InputError(
+                f"dictionary starts at channel {self.first_channel}, expected 0 or more"
             )
         n_columns = len(self.columns)
         for label in ("names", "kinds", "elements", "factor_sigma"):

@@ -131,6 +131,7 @@ class Factorization:
                 "column_names": list(dictionary.names),
                 "column_kinds": list(dictionary.kinds),
                 "column_elements": list(dictionary.elements),
+                "first_channel": dictionary.first_channel,
                 "details": json.dumps(dict(self.attrs)),
             },
         )
@@ -166,6 +167,7 @@ class Factorization:
             kinds=cast(tuple[Kind, ...], tuple(dataset.attrs["column_kinds"])),
             elements=tuple(dataset.attrs["column_elements"]),
             factor_sigma=dataset["factor_sigma"].values,
+            first_channel=int(dataset.attrs["first_channel"]),
         )
         return cls(
             dictionary=dictionary,
