@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from mlatem.elements import check_symbols
@@ -22,7 +22,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Convert(_Record):
@@ -68,6 +68,11 @@ class Edxs(_Record):
         ("Cu",),
         description="Elements of grid, holder and collimator: fitted, left out of the composition.",
     )
+
+    @field_validator("system_elements")
+    @classmethod
+    def _check_elements(cls, elements: tuple[str, ...]) -> tuple[str, ...]:
+        return check_symbols(elements)
 
     @model_validator(mode="after")
     def _check_window(self) -> Edxs:
@@ -154,7 +159,7 @@ def parse(config: Mapping[str, Any], *, source: str = "config/config.yaml") -> S
     Parameters
     ----------
     config : mapping
-        Sections and keys as in `Settings`; what is absent takes its default.
+        Sections and keys as in `Settings`; what is absent or empty takes its default.
     source : str, optional
         Where the configuration comes from, for the message.
 
@@ -164,9 +169,10 @@ def parse(config: Mapping[str, Any], *, source: str = "config/config.yaml") -> S
         Naming every misspelt key, with the nearest known one, and every value out of its limits.
     """
     try:
-        return Settings.model_validate(dict(config))
+        return Settings.model_validate({k: v for k, v in config.items() if v is not None})
     except ValidationError as error:
-        problems = "; ".join(_explain(e) for e in error.errors())
+        # Every branch of a union reports for itself.
+        problems = "; ".join(dict.fromkeys(_explain(e) for e in error.errors()))
         raise ConfigError(f"{source}: {problems}") from None
 
 
@@ -178,7 +184,8 @@ def _explain(error: ErrorDetails) -> str:
         near = difflib.get_close_matches(path[-1], _keys_of(path[:-1]), n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(_keys_of(path[:-1]))}"
         return f"unknown key {key}: {hint}"
-    return f"{key}: {error['msg']} (found {error['input']!r})"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key}: {message} (found {error['input']!r})"
 
 
 def _keys_of(path: list[str]) -> list[str]:
