@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Passes over the tiles of a spectrum image. Each returns sums, or maps of the pixels it saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlatem.denoising.moments import tile_statistics
+from mlatem.denoising.scores import scores
+from mlatem.errors import InputError
+from mlatem.model import Basis, Dictionary, SparseCounts, TileStatistics
+from mlatem.parallel import map_tiles
+from mlatem.tiling import Tile, plan_tiles
+
+#: Called with the number of finished tiles and of all tiles.
+Progress = Callable[[int, int], None]
+
+_DEFAULT_TILE = (128, 128)
+
+
+@dataclass(frozen=True)
+class TileSource:
+    """Counts that are read tile by tile."""
+
+    counts: Any
+    """Array-like of shape (ny, nx, n_energy) that slices: numpy, memory map, Zarr, Dask."""
+    channels: slice
+    """Channels that are read."""
+    label: str = "counts"
+    tile_shape: tuple[int, int] = _DEFAULT_TILE
+    """Rows and columns of a tile; whole shards for a store."""
+    threads: int = 1
+    progress: Progress | None = field(default=None, compare=False)
+
+    @classmethod
+    def for_dictionary(cls, counts: Any, dictionary: Dictionary, **options: Any) -> TileSource:
+        """The part of `counts` that a dictionary describes.
+
+        Raises
+        ------
+        InputError
+            If the counts have fewer channels than the dictionary describes.
+        """
+        if counts.ndim != 3:
+            raise InputError(
+                f"counts have {counts.ndim} dimensions, expected 3 (y, x, energy): give a single "
+                "spectrum the shape (1, 1, n_energy)"
+            )
+        n_energy = counts.shape[2]
+        if n_energy == dictionary.energy.size:
+            return cls(counts, slice(0, n_energy), **options)
+        if dictionary.channels.stop > n_energy:
+            raise InputError(
+                f"the dictionary describes channels {dictionary.channels.start} to "
+                f"{dictionary.channels.stop - 1} but the counts have {n_energy}: build it on the "
+                "energy axis of the counts"
+            )
+        return cls(counts, dictionary.channels, **options)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the map."""
+        return int(self.counts.shape[0]), int(self.counts.shape[1])
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """All tiles of the map."""
+        return plan_tiles(self.shape, self.tile_shape)
+
+    @property
+    def n_energy(self) -> int:
+        """Number of channels that are read."""
+        return int(self.channels.stop - self.channels.start)
+
+    def load(self, tile: Tile) -> SparseCounts:
+        """The counts of a tile."""
+        rows, columns = tile.slices
+        block = np.asarray(self.counts[rows, columns, self.channels])
+        return SparseCounts.from_dense(block, tile.pixel_index(self.shape[1]), label=self.label)
+
+
+def statistics_pass(source: TileSource) -> TileStatistics:
+    """Second moments of the whole map."""
+    total = TileStatistics.zero(source.n_energy)
+    for part in _over(source, lambda tile: tile_statistics(source.load(tile))):
+        total = total + part
+    return total
+
+
+def scores_pass(source: TileSource, basis: Basis) -> NDArray[np.float32]:
+    """Scores of all pixels, shape (ny, nx, rank)."""
+    result = np.empty((*source.shape, basis.rank), dtype=np.float32)
+    for tile, part in zip(
+        source.tiles, _over(source, lambda tile: scores(source.load(tile), basis)), strict=True
+    ):
+        result[tile.slices] = part.reshape(*tile.shape, basis.rank)
+    return result
+
+
+def sum_spectrum_pass(source: TileSource) -> NDArray[np.float64]:
+    """Summed spectrum of the whole map, shape (n_energy,)."""
+    total = np.zeros(source.n_energy)
+    for part in _over(source, lambda tile: source.load(tile).sum_spectrum()):
+        total += part
+    return total
+
+
+def _over(
+    source: TileSource, function: Callable[[Tile], Any], tiles: Sequence[Tile] | None = None
+) -> Any:
+    return map_tiles(
+        function,
+        source.tiles if tiles is None else tiles,
+        threads=source.threads,
+        progress=source.progress,
+    )
