@@ -55,6 +55,7 @@ def load_dataset(path: str | PathLike[str]) -> xr.Dataset:
     """
     if not Path(path).exists():
         raise StoreError(f"{path}: no such dataset; run the step that writes it")
+    dataset: xr.Dataset
     try:
         with quiet_zarr():
             dataset = xr.open_zarr(path, consolidated=False, zarr_format=3, chunks=None).load()

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names, units and attributes of the groups of a store, and the way back to records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mlatem.io.datasets import json_safe
+from mlatem.io.exact_json import compress, expand
+from mlatem.io.signals import RawSignals
+from mlatem.model import Acquisition, SpectrumImage
+
+SCHEMA = "mlatem-spim/1"
+CONVENTIONS = "CF-1.11"
+SURVEY = "survey"
+ORIGINAL_METADATA = "original_metadata"
+#: Variable of the first survey image, whatever the detector; `long_name` tells which it was.
+SURVEY_VARIABLE = "haadf"
+
+
+def spectrum_frame(image: SpectrumImage) -> xr.Dataset:
+    """Coordinates and attributes of a spectrum image, without its counts."""
+    spectral = (
+        ("photon energy", image.energy_unit)
+        if image.technique == "edxs"
+        else ("energy loss", image.energy_unit)
+    )
+    return xr.Dataset(
+        coords={
+            "y": ("y", np.asarray(image.y_nm), {"units": "nm", "long_name": "row position"}),
+            "x": ("x", np.asarray(image.x_nm), {"units": "nm", "long_name": "column position"}),
+            image.energy_name: (
+                image.energy_name,
+                np.asarray(image.energy),
+                {"units": spectral[1], "long_name": spectral[0]},
+            ),
+        },
+        attrs=json_safe(
+            {
+                "name": image.name,
+                "technique": image.technique,
+                "acquisition": image.acquisition.to_attrs(),
+                "details": dict(image.attrs),
+            }
+        ),
+    )
+
+
+def counts_attrs(total: float) -> dict[str, Any]:
+    """Attributes of the variable `counts`."""
+    whole = int(total) if float(total).is_integer() else float(total)
+    return {"units": "1", "long_name": "detected counts", "total_counts": whole}
+
+
+def image_from_frame(frame: xr.Dataset, counts: Any) -> SpectrumImage:
+    """The inverse of `spectrum_frame`, with the counts given."""
+    technique = frame.attrs["technique"]
+    spectral = "energy" if technique == "edxs" else "energy_loss"
+    return SpectrumImage(
+        counts=counts,
+        energy=np.asarray(frame[spectral].values, dtype=float),
+        y_nm=np.asarray(frame["y"].values, dtype=float),
+        x_nm=np.asarray(frame["x"].values, dtype=float),
+        technique=technique,
+        acquisition=Acquisition.from_attrs(frame.attrs["acquisition"]),
+        name=frame.attrs["name"],
+        attrs=frame.attrs["details"],
+    )
+
+
+def survey_groups(surveys: tuple[xr.DataArray, ...]) -> dict[str, xr.Dataset]:
+    """Survey images by group: "survey" holds the first and all others of its grid.
+
+    Images of another size or pixel size get groups "survey_2", "survey_3"...: none is resampled.
+    """
+    groups: dict[str, xr.Dataset] = {}
+    for survey in surveys:
+        image = survey.copy()
+        image.attrs = json_safe({"units": "1", **survey.attrs, "long_name": str(survey.name or "")})
+        for name, group in groups.items():
+            if all(np.array_equal(group[axis], image[axis]) for axis in ("y", "x")):
+                groups[name] = group.assign({_free_name(group, str(survey.name)): image})
+                break
+        else:
+            name = SURVEY if not groups else f"{SURVEY}_{len(groups) + 1}"
+            groups[name] = xr.Dataset({SURVEY_VARIABLE: image})
+    for group in groups.values():
+        for axis in ("y", "x"):
+            group[axis].attrs = {"units": "nm"}
+    return groups
+
+
+def original_metadata_frame(tree: Mapping[str, Any]) -> xr.Dataset:
+    """The vendor's metadata as compressed JSON, exact (see `mlatem.io.exact_json`)."""
+    return xr.Dataset(
+        {"json": ("byte", compress(tree))},
+        attrs={"format": "zlib-compressed UTF-8 JSON", "long_name": "vendor metadata, exact"},
+    )
+
+
+def original_metadata(frame: xr.Dataset) -> Any:
+    """The vendor's metadata tree: the inverse of `original_metadata_frame`."""
+    return expand(np.asarray(frame["json"].values, dtype=np.uint8))
+
+
+def root_attrs(signals: RawSignals) -> dict[str, Any]:
+    """Attributes of the store as a whole."""
+    attrs: dict[str, Any] = json_safe(
+        {
+            "schema": SCHEMA,
+            "Conventions": CONVENTIONS,
+            "source": [dict(source) for source in signals.sources],
+        }
+    )
+    return attrs
+
+
+def _free_name(group: xr.Dataset, title: str) -> str:
+    """A variable name made of an image's title that the group does not have yet."""
+    stem = re.sub(r"\W+", "_", title.lower()).strip("_") or "image"
+    name, number = stem, 2
+    while name in group:
+        name, number = f"{stem}_{number}", number + 1
+    return name
