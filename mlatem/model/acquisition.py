@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mlatem.errors import InputError
 
@@ -69,9 +69,20 @@ class Acquisition(Mapping[str, Value]):
         return len(self.values_by_name)
 
     def number(self, name: str) -> float | None:
-        """The value as a float, or None where it is not known."""
+        """The value as a float, or None where it is not known.
+
+        Raises
+        ------
+        InputError
+            If the value is a text.
+        """
         entry = self.values_by_name.get(name)
-        return None if entry is None else float(entry.value)
+        if entry is None:
+            return None
+        try:
+            return float(entry.value)
+        except ValueError:
+            raise InputError(f"{name} is {entry.value!r}, expected a number") from None
 
     def updated(self, values: Mapping[str, float | str | None], origin: Origin) -> Acquisition:
         """A copy in which the given values (other than None) replace the present ones."""
@@ -79,19 +90,24 @@ class Acquisition(Mapping[str, Value]):
         return Acquisition({**self.values_by_name, **new})
 
     def validate(self) -> None:
-        """Check names and numbers.
+        """Check names, origins and numbers.
 
         Raises
         ------
         InputError
-            If a name is unknown or a number is not finite.
+            If a name or an origin is unknown or a number is not finite.
         """
         for name, entry in self.values_by_name.items():
             if name not in FIELDS:
                 raise InputError(
                     f"unknown acquisition value {name!r}: expected one of {', '.join(FIELDS)}"
                 )
-            if isinstance(entry.value, float) and not math.isfinite(entry.value):
+            if entry.origin not in get_args(Origin):
+                raise InputError(
+                    f"{name} has origin {entry.origin!r}, expected one of "
+                    f"{', '.join(get_args(Origin))}"
+                )
+            if not isinstance(entry.value, str) and not math.isfinite(entry.value):
                 raise InputError(
                     f"{FIELDS[name][0]} is {entry.value}: leave out a value that is not known"
                 )

@@ -125,6 +125,17 @@ class SparseCounts:
             raise InputError("sparse counts: the arrays disagree in length")
         if self.n_events and int(self.channel.max()) >= self.n_energy:
             raise InputError("sparse counts: a channel lies outside the energy axis")
+        if np.any(self.count < 1):
+            raise InputError(
+                "sparse counts: an event has no counts; keep channels with counts only"
+            )
+        self._check_order()
+
+    def _check_order(self) -> None:
+        pixel_of_event = np.repeat(np.arange(self.n_pixels), np.diff(self.pointer))
+        same_pixel = np.diff(pixel_of_event) == 0
+        if np.any(same_pixel & (np.diff(self.channel.astype(np.int64)) <= 0)):
+            raise InputError("sparse counts: the channels of a pixel do not increase")
 
 
 def thin(

@@ -118,6 +118,11 @@ class Dictionary:
                 f"dictionary starts at channel {self.first_channel}, expected 0 or more"
             )
         n_columns = len(self.columns)
+        if not self.columns.size:
+            raise InputError(
+                f"dictionary of {n_columns} columns on {self.energy.size} channels is empty: name "
+                "at least one element, and widen the fitted window"
+            )
         for label in ("names", "kinds", "elements", "factor_sigma"):
             if len(getattr(self, label)) != n_columns:
                 raise InputError(
@@ -125,6 +130,11 @@ class Dictionary:
                 )
         if len(set(self.names)) != n_columns:
             raise InputError("dictionary column names must be unique: rename the repeated ones")
+        self._check_meaning()
+        self._check_values()
+        self._check_distinct()
+
+    def _check_meaning(self) -> None:
         kinds = get_args(Kind)
         for name, kind, element in zip(self.names, self.kinds, self.elements, strict=True):
             if kind not in kinds:
@@ -135,9 +145,18 @@ class Dictionary:
                 raise InputError(f"column {name!r} is a {kind} and needs its element")
             if element:
                 check_symbols([element])
-        if not np.all(np.isfinite(self.columns)) or np.any(self.columns < 0):
-            raise InputError("dictionary columns must be finite and not negative")
-        self._check_distinct()
+
+    def _check_values(self) -> None:
+        for name, column in zip(self.names, self.columns, strict=True):
+            if not np.all(np.isfinite(column)) or np.any(column < 0):
+                raise InputError(
+                    f"column {name!r} holds NaN, infinite or negative values: expected counts per "
+                    "channel, finite and not negative"
+                )
+        if not np.all(np.isfinite(self.factor_sigma)) or np.any(self.factor_sigma < 0):
+            raise InputError(
+                "factor_sigma must be finite and not negative: 0 where it is not known"
+            )
 
     def _check_distinct(self) -> None:
         norms = np.linalg.norm(self.columns, axis=1)

@@ -88,10 +88,14 @@ class Factorization:
         for name in ("coefficient", "abundance", "deviance"):
             if not np.all(np.isfinite(getattr(self, name))):
                 raise InputError(f"factorization: {name} holds NaN or infinite values")
-        if np.any(self.coefficient < 0) or np.any(self.abundance < 0):
-            raise InputError("factorization: negative coefficients or abundances")
+        for name in ("coefficient", "abundance"):
+            if np.any(getattr(self, name) < 0):
+                raise InputError(f"factorization: {name} holds negative values")
         if not np.allclose(self.spectrum.sum(axis=1), 1.0, rtol=1e-6):
-            raise InputError("factorization: a phase spectrum does not add up to one")
+            raise InputError(
+                "factorization: a phase spectrum does not add up to one: divide its coefficients "
+                "by its sum and multiply its abundances with it"
+            )
 
     def to_dataset(self) -> xr.Dataset:
         """Labelled form, with `spectrum` and the standard deviations beside the covariances."""

@@ -53,12 +53,19 @@ class PhaseTable:
         Raises
         ------
         InputError
-            If a column is missing, or the at% or wt% of a phase do not add up to 100.
+            If a column is missing, or the at% or wt% of a phase are negative or do not add up to
+            100.
         """
         missing = [c for c in COLUMNS if c not in self.frame.columns]
         if missing:
-            raise InputError(f"phase table lacks the columns {', '.join(missing)}")
+            raise InputError(
+                f"phase table lacks the columns {', '.join(missing)}: expected {', '.join(COLUMNS)}"
+            )
         for value in ("atomic_percent", "weight_percent"):
+            if np.any(self.frame[value] < 0):
+                raise InputError(
+                    f"phase table: {value} is negative; expected 0 to 100, NaN where not quantified"
+                )
             sums = self.frame.groupby("phase")[value].sum(min_count=1).dropna()
             off = sums[np.abs(sums - 100) > _SUM_TOLERANCE_PERCENT]
             if len(off):

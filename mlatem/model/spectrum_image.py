@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,11 @@ class SpectrumImage:
             Naming the axis, what was found and what was expected.
         """
         label = f"spectrum image {self.name!r}" if self.name else "spectrum image"
+        if self.technique not in get_args(Technique):
+            raise InputError(
+                f"{label}: technique {self.technique!r}, expected one of "
+                f"{', '.join(get_args(Technique))}"
+            )
         if self.counts.ndim != 3:
             raise InputError(
                 f"{label}: counts have {self.counts.ndim} dimensions, expected 3 (y, x, energy)"

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mlatem.errors import InputError
+from mlatem.model import Calibration, Decision, Estimate, Verdict
+
+
+@pytest.fixture
+def calibration() -> Calibration:
+    return Calibration(
+        energy_offset_kev=Estimate(-0.005, 0.001, "file"),
+        energy_gain=Estimate(2e-4, 1e-5, "file"),
+        noise_ev=Estimate(48.0, 1.0, "file"),
+        fano=Estimate(0.118, None, "default"),
+        beam_energy_kev=Estimate(200.0, None, "user"),
+        take_off_angle_deg=Estimate(22.0, None, "default"),
+        mass_thickness_kg_m2=Estimate(0.0, None, "default"),
+        composition={"O": 0.6, "Al": 0.4},
+        elements=("O", "Al"),
+        system_elements=("Cu",),
+        first_channel=35,
+        stop_channel=900,
+        deviance_per_dof=1.3,
+        decisions=(Decision("calibrate", "axis fitted", "1e6 counts", "calibrate.fit"),),
+        verdicts=(Verdict("deviance", 1.3, 2.0, "", "good", "The model fits."),),
+    )
+
+
+def test_round_trip_through_json(calibration: Calibration):
+    assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict()))) == calibration
+
+
+def test_corrected_axis(calibration: Calibration):
+    energy = np.array([0.0, 10.0])
+    np.testing.assert_allclose(calibration.corrected(energy), [-0.005, 9.997])
+    assert calibration.corrected(np.zeros(900)[calibration.window]).size == 865
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"system_elements": ("Cu", "Al")}, "Al is named both"),
+        ({"elements": ("O", "Aluminium")}, "unknown element 'Aluminium'"),
+        ({"first_channel": 900}, "widen edxs.energy_min_kev"),
+        ({"first_channel": -1}, "is empty"),
+        ({"composition": {"O": 0.6}}, "adds up to 0.6, expected 1"),
+    ],
+)
+def test_contradictions(calibration: Calibration, change: dict[str, object], message: str):
+    with pytest.raises(InputError, match=message):
+        replace(calibration, **change)
