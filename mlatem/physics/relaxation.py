@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a vacancy relaxes: fluorescence yields, radiative rates, line energies, cascade.
+
+K and L shells come from xraylib, M-shell yields and cascade from the shipped table of
+`mlatem.physics.build_m_shell`, and what is faulty in xraylib from `data/overrides.csv`, where every
+row names its source.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xraylib
+from numpy.typing import NDArray
+
+from mlatem.elements import atomic_number
+from mlatem.physics.bote_salvat import SHELLS
+
+_DATA = Path(__file__).parent / "data"
+M_SHELL_PATH = _DATA / "m_shell.npz"
+OVERRIDES_PATH = _DATA / "overrides.csv"
+
+_FIRST_M = SHELLS.index("M1")
+
+
+class Transition(NamedTuple):
+    """One radiative transition."""
+
+    name: str
+    """For example "K-L3": the vacancy moves from K to L3."""
+    shell: str
+    energy_kev: float
+    rate: float
+    """Share of the shell's photons."""
+
+
+def _transition_codes() -> dict[str, list[tuple[str, int]]]:
+    """Numbers that xraylib gives the lines, by shell; "K-O" and "L3-O45" stand for groups."""
+    pattern = re.compile(r"^(K|L[123]|M[1-5])([L-Q]\d{1,2}|O|P)_LINE$")
+    codes: dict[str, list[tuple[str, int]]] = {shell: [] for shell in SHELLS}
+    for name in sorted(vars(xraylib)):
+        if match := pattern.match(name):
+            shell, source = match.groups()
+            codes[shell].append((f"{shell}-{source}", getattr(xraylib, name)))
+    return codes
+
+
+def _auger_codes() -> dict[tuple[str, str], list[tuple[int, int]]]:
+    """(number of vacancies, number in xraylib) of the Auger transitions from K into an L shell."""
+    codes: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for name in sorted(vars(xraylib)):
+        if match := re.match(r"^K_([L-Q]\d)([L-Q]\d)_AUGER$", name):
+            for target in set(match.groups()):
+                entry = (match.groups().count(target), getattr(xraylib, name))
+                codes.setdefault(("K", target), []).append(entry)
+    return codes
+
+
+_TRANSITIONS = _transition_codes()
+_AUGER = _auger_codes()
+
+
+@lru_cache(maxsize=1)
+def _overrides() -> dict[tuple[str, str, str], str]:
+    with OVERRIDES_PATH.open(encoding="utf-8") as stream:
+        rows = csv.DictReader(line for line in stream if not line.startswith("#"))
+        return {(row["element"], row["item"], row["quantity"]): row["value"] for row in rows}
+
+
+@lru_cache(maxsize=1)
+def _m_shell() -> dict[str, NDArray[np.float32]]:
+    with np.load(M_SHELL_PATH) as arrays:
+        return {name: arrays[name] for name in ("yields", "vacancies")}
+
+
+def _value(function: Any, *arguments: Any) -> float:
+    """A value of xraylib; zero where it has none."""
+    try:
+        return float(function(*arguments))
+    except ValueError:
+        return 0.0
+
+
+def fluorescence_yield(element: str, shell: str) -> float:
+    """Photons per vacancy of a shell that is not filled by a Coster-Kronig transition first.
+
+    Parameters
+    ----------
+    element : str
+    shell : {"K", "L1", "L2", "L3", "M1", "M2", "M3", "M4", "M5"}
+
+    Returns
+    -------
+    float
+        Zero where the shell does not exist or no value is known.
+
+    Notes
+    -----
+    K: the fit of Bambynek (1984); L: Krause (1979) and Campbell (2003), both through xraylib with
+    the corrections of `overrides.csv`; M: Evaluated Atomic Data Library.
+    """
+    override = _overrides().get((element, shell, "yield"))
+    if override is not None:
+        return float(override)
+    number, index = atomic_number(element), SHELLS.index(shell)
+    if index >= _FIRST_M:
+        return float(_m_shell()["yields"][number, index - _FIRST_M])
+    return _value(xraylib.FluorYield, number, index)
+
+
+def transitions(element: str, shell: str) -> list[Transition]:
+    """Radiative transitions into a shell, with energies and shares.
+
+    Returns
+    -------
+    list of Transition
+        Those whose energy and rate are known; the rates of a shell add up to one within 3 %.
+    """
+    overrides = _overrides()
+    number = atomic_number(element)
+    rate_number = atomic_number(overrides.get((element, shell, "rates_of"), element))
+    found = []
+    for name, code in _TRANSITIONS[shell]:
+        rate = overrides.get((element, name, "rate")) or _value(xraylib.RadRate, rate_number, code)
+        energy = overrides.get((element, name, "energy")) or _value(
+            xraylib.LineEnergy, number, code
+        )
+        if float(rate) > 0 and float(energy) > 0:
+            found.append(Transition(name, shell, float(energy), float(rate)))
+    return found
+
+
+def vacancies(element: str, ionization: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vacancies in every shell after the cascade, before they are filled.
+
+    Parameters
+    ----------
+    element : str
+    ionization : ndarray of shape (9,)
+        Cross-sections for ionising K, L1 to L3, M1 to M5, barn.
+
+    Returns
+    -------
+    ndarray of shape (9,)
+        Effective cross-sections for a vacancy, barn.
+
+    Notes
+    -----
+    L shells gain from K by radiative and Auger transitions, and from each other by Coster-Kronig
+    transitions (xraylib): ``n_L2 = s_L2 + t_K2 n_K + f12 n_L1`` and
+    ``n_L3 = s_L3 + t_K3 n_K + f13 n_L1 + f23 n_L2``. The M shells' gains from all shells are those
+    of the Evaluated Atomic Data Library's cascade.
+    """
+    number = atomic_number(element)
+    result = np.array(ionization, dtype=np.float64)
+    k, l1, l2, l3 = range(4)
+    for target in (l1, l2, l3):
+        result[target] += result[k] * _k_transfer(element, SHELLS[target])
+    result[l2] += result[l1] * _value(xraylib.CosKronTransProb, number, xraylib.FL12_TRANS)
+    result[l3] += result[l1] * _value(xraylib.CosKronTransProb, number, xraylib.FL13_TRANS)
+    result[l3] += result[l2] * _value(xraylib.CosKronTransProb, number, xraylib.FL23_TRANS)
+    result[_FIRST_M:] = ionization @ _m_shell()["vacancies"][number]
+    return result
+
+
+def _k_transfer(element: str, target: str) -> float:
+    """Vacancies in an L shell per vacancy in K."""
+    number = atomic_number(element)
+    rates = {t.name: t.rate for t in transitions(element, "K")}
+    radiative = fluorescence_yield(element, "K") * rates.get(f"K-{target}", 0.0)
+    auger = sum(n * _value(xraylib.AugerRate, number, code) for n, code in _AUGER["K", target])
+    return radiative + _value(xraylib.AugerYield, number, 0) * auger
