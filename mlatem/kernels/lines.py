@@ -7,21 +7,13 @@ import math
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 #: A line is left out where it is farther than this many standard deviations away.
 REACH = 6.0
 
 
 @njit(cache=True, nogil=True)
-def add_lines(
-    columns: NDArray[np.float64],
-    edges: NDArray[np.float64],
-    column: NDArray[np.int64],
-    center: NDArray[np.float64],
-    sigma: NDArray[np.float64],
-    area: NDArray[np.float64],
-) -> None:
+def add_lines(columns, edges, column, center, sigma, area):  # type: ignore[no-untyped-def]
     """Add Gaussian lines, integrated over each channel, to columns of spectra, in place.
 
     Parameters

@@ -73,7 +73,8 @@ def continuum_columns(
     shape = _response(energy, detector, take_off_angle_deg, mass_thickness_kg_m2, composition)
     columns = np.zeros((n_functions, energy_kev.size))
     columns[:, inside] = _splines(np.log(energy), n_functions) * shape / energy
-    return columns / columns.sum(axis=1, keepdims=True)
+    columns /= columns.sum(axis=1, keepdims=True)
+    return columns
 
 
 def _splines(position: NDArray[np.float64], n_functions: int) -> NDArray[np.float64]:
@@ -81,7 +82,8 @@ def _splines(position: NDArray[np.float64], n_functions: int) -> NDArray[np.floa
     degree = min(_CUBIC, n_functions - 1)
     knots = np.linspace(position[0], position[-1], n_functions - degree + 1)
     clamped = np.concatenate([[knots[0]] * degree, knots, [knots[-1]] * degree])
-    return np.maximum(BSpline.design_matrix(position, clamped, degree).toarray().T, 0.0)
+    values: NDArray[np.float64] = BSpline.design_matrix(position, clamped, degree).toarray().T
+    return np.maximum(values, 0.0)
 
 
 def _response(

@@ -85,7 +85,8 @@ def low_branch(overvoltage: NDArray[np.float64], shell: Coefficients) -> NDArray
     a1, a2, a3, a4, a5 = shell.low
     u = overvoltage
     bracket = a1 + a2 * u + a3 / (1 + u) + a4 / (1 + u) ** 3 + a5 / (1 + u) ** 5
-    return _AREA_BARN * (u - 1) / u**2 * bracket**2
+    barn: NDArray[np.float64] = _AREA_BARN * (u - 1) / u**2 * bracket**2
+    return barn
 
 
 def high_branch(overvoltage: NDArray[np.float64], shell: Coefficients) -> NDArray[np.float64]:
@@ -101,7 +102,8 @@ def high_branch(overvoltage: NDArray[np.float64], shell: Coefficients) -> NDArra
         + g3 * one_minus_beta2**0.25
         + g4 / momentum
     )
-    return overvoltage / (overvoltage + b) * _AREA_BARN * a / beta2 * brace
+    barn: NDArray[np.float64] = overvoltage / (overvoltage + b) * _AREA_BARN * a / beta2 * brace
+    return barn
 
 
 def read_coefficients(folder: Path) -> dict[tuple[int, str], Coefficients]:

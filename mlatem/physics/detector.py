@@ -50,7 +50,10 @@ def fwhm_ev(energy_kev: ArrayLike, noise_ev: float, fano: float) -> NDArray[np.f
     electron-hole pairs (Fano, Physical Review 72 (1947) 26) add in quadrature.
     """
     energy_ev = 1e3 * np.maximum(np.asarray(energy_kev, dtype=np.float64), 0.0)
-    return np.sqrt(noise_ev**2 + 8 * np.log(2) * fano * PAIR_ENERGY_EV * energy_ev)
+    width: NDArray[np.float64] = np.sqrt(
+        noise_ev**2 + 8 * np.log(2) * fano * PAIR_ENERGY_EV * energy_ev
+    )
+    return width
 
 
 def efficiency(energy_kev: ArrayLike, detector: settings.Detector) -> NDArray[np.float64]:
