@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HyperSpy .hspy (HDF5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from mlatem.errors import ReadError
+from mlatem.io.formats.common import (
+    AxisOverrides,
+    Signal,
+    acquisition_values,
+    named_trees,
+    ordered_surveys,
+    spectrum_image,
+    survey_image,
+    title_of,
+)
+from mlatem.io.signals import RawSignals
+from mlatem.io.views import AxisView
+from mlatem.model import Acquisition
+from mlatem.model.acquisition import Origin
+
+
+def is_hyperspy(path: Path) -> bool:
+    """Whether an HDF5 file holds HyperSpy's experiments."""
+    with h5py.File(path, "r") as file:
+        return "Experiments" in file
+
+
+def signals(path: Path, found: Sequence[Signal], overrides: AxisOverrides) -> RawSignals:
+    """Normalise a HyperSpy file; counts stay in the file until they are sliced.
+
+    Raises
+    ------
+    ReadError
+        If there is no map of spectra.
+    """
+    maps = [s for s in found if _kind(s) == "map"]
+    if not maps:
+        raise ReadError(
+            str(path),
+            f"holds no spectrum image, only {', '.join(_describe(s) for s in found) or 'nothing'}",
+            "Save a signal with two navigation axes and one energy axis",
+        )
+    images = tuple(
+        spectrum_image(
+            {**signal, "data": AxisView(signal["data"])},
+            str(path),
+            energy_axis=_signal_axes(signal)[0],
+            acquisition=acquisition_of_tree(signal["metadata"], from_exspy=True),
+            overrides=overrides,
+        )
+        for signal in maps
+    )
+    return RawSignals(
+        spectrum_images=images,
+        surveys=ordered_surveys([survey_image(s) for s in found if _kind(s) == "image"]),
+        original_metadata=named_trees([(title_of(s), s["original_metadata"]) for s in found]),
+        path=str(path),
+    )
+
+
+def acquisition_of_tree(metadata: Mapping[str, Any], *, from_exspy: bool = False) -> Acquisition:
+    """Acquisition values of HyperSpy's metadata tree.
+
+    Parameters
+    ----------
+    metadata : mapping
+    from_exspy : bool, optional
+        Whether eXSpy wrote the tree, which puts in values of its own; they count as "default".
+    """
+    instruments = metadata.get("Acquisition_instrument", {})
+    instrument = instruments.get("TEM") or instruments.get("SEM") or {}
+    detectors = instrument.get("Detector", {})
+    eds, eels = detectors.get("EDS", {}), detectors.get("EELS", {})
+    general = metadata.get("General", {})
+    date = "T".join(str(general[key]) for key in ("date", "time") if general.get(key))
+    entries = {
+        "beam_energy_kev": instrument.get("beam_energy"),
+        "beam_current_na": instrument.get("beam_current"),
+        "convergence_mrad": instrument.get("convergence_angle"),
+        "collection_mrad": eels.get("collection_angle"),
+        "microscope": instrument.get("microscope"),
+        "stage_tilt_deg": instrument.get("Stage", {}).get("tilt_alpha"),
+        "elevation_deg": eds.get("elevation_angle"),
+        "azimuth_deg": eds.get("azimuth_angle"),
+        "energy_resolution_ev": eds.get("energy_resolution_MnKa"),
+        "live_time_s": eds.get("live_time"),
+        "real_time_s": eds.get("real_time"),
+        "dwell_time_s": eds.get("dwell_time") or eels.get("dwell_time"),
+        "n_frames": eds.get("number_of_frames"),
+        "detector": eds.get("detector_type") or eds.get("detector"),
+        "signal_type": metadata.get("Signal", {}).get("signal_type"),
+        "sample": metadata.get("Sample", {}).get("name"),
+        "date": date,
+    }
+    return acquisition_values(entries, origins=_invented(entries) if from_exspy else None)
+
+
+def _invented(entries: Mapping[str, Any]) -> dict[str, Origin]:
+    """Values that eXSpy writes where nobody set any: they say nothing of the instrument.
+
+    35 degrees is also the true elevation of common detectors, but not with an azimuth of zero.
+    """
+    invented: dict[str, Origin] = {}
+    if entries["elevation_deg"] == 35.0 and entries["azimuth_deg"] in (None, 0.0):
+        invented.update(elevation_deg="default", azimuth_deg="default")
+    if entries["energy_resolution_ev"] == 130.0:
+        invented["energy_resolution_ev"] = "default"
+    return invented
+
+
+def _signal_axes(signal: Signal) -> list[int]:
+    return [i for i, axis in enumerate(signal["axes"]) if not axis.get("navigate", False)]
+
+
+def _kind(signal: Signal) -> str:
+    n_axes, n_signal = len(signal["axes"]), len(_signal_axes(signal))
+    if n_axes == 3 and n_signal == 1:
+        return "map"
+    return "image" if n_axes == 2 and n_signal == 2 else "other"
+
+
+def _describe(signal: Signal) -> str:
+    shape = " x ".join(str(n) for n in signal["data"].shape)
+    kind = {"image": "an image", "other": "an array"}[_kind(signal)]
+    return f"{kind} of {shape} ({title_of(signal) or 'without title'})"

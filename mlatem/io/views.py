@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lazy arrays of counts: they decode only what is sliced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Velox writes this where the probe moves to the next pixel.
+NEXT_PIXEL = 65535
+
+
+class AxisView:
+    """An array seen in another order of its axes, with some of them reversed.
+
+    Parameters
+    ----------
+    array : array-like of 3 dimensions
+        Anything with `shape` and `dtype` that takes a tuple of slices: a memory map, an HDF5
+        dataset, a Dask array.
+    order : sequence of int
+        `order[i]` is the axis of `array` that becomes axis `i`.
+    flipped : sequence of bool
+        Whether axis `i` of the view runs against that of the array.
+    """
+
+    ndim = 3
+
+    def __init__(
+        self,
+        array: Any,
+        order: Sequence[int] = (0, 1, 2),
+        flipped: Sequence[bool] = (False, False, False),
+    ) -> None:
+        self._array = array
+        self._order = tuple(order)
+        self._flipped = tuple(flipped)
+        self.shape = tuple(int(array.shape[axis]) for axis in self._order)
+        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
+
+    def __getitem__(self, region: tuple[slice, ...]) -> NDArray[Any]:
+        bounds = bounds_of(region, self.shape)
+        source = [slice(None)] * 3
+        for axis, (start, stop) in enumerate(bounds):
+            size = self.shape[axis]
+            if self._flipped[axis]:
+                start, stop = size - stop, size - start  # noqa: PLW2901
+            source[self._order[axis]] = slice(start, stop)
+        block = np.asarray(self._array[tuple(source)]).transpose(self._order)
+        return block[tuple(slice(None, None, -1 if f else 1) for f in self._flipped)]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:, :, :], dtype=dtype)
+
+
+class StreamCube:
+    """Counts (y, x, channel) of Velox event streams, one per detector, summed over all frames.
+
+    A stream lists the channel of every count in the order of the scan; `NEXT_PIXEL` ends a pixel.
+    What follows the last frame that is asked for is left out.
+
+    Parameters
+    ----------
+    streams : sequence of ndarray of shape (n_events,), uint16
+    shape : tuple of int
+        (ny, nx, n_channels) of the scan.
+    n_frames : int
+        Frames to sum.
+    """
+
+    ndim = 3
+    dtype: np.dtype[Any] = np.dtype(np.uint32)
+
+    def __init__(
+        self, streams: Sequence[NDArray[np.uint16]], shape: tuple[int, int, int], n_frames: int
+    ) -> None:
+        self.shape = shape
+        self._streams = tuple(streams)
+        self._row_starts = tuple(
+            _row_starts(stream, shape[0] * n_frames, shape[1]) for stream in streams
+        )
+
+    @property
+    def totals(self) -> list[int]:
+        """Counts of each stream within the frames, in the order of the streams."""
+        return [
+            int(np.count_nonzero(stream[: starts[-1]] != NEXT_PIXEL))
+            for stream, starts in zip(self._streams, self._row_starts, strict=True)
+        ]
+
+    @property
+    def n_dropped(self) -> int:
+        """Counts of all streams that lie behind the last frame."""
+        return sum(
+            int(np.count_nonzero(stream[starts[-1] :] != NEXT_PIXEL))
+            for stream, starts in zip(self._streams, self._row_starts, strict=True)
+        )
+
+    def __getitem__(self, region: tuple[slice, ...]) -> NDArray[np.uint32]:
+        (y0, y1), (x0, x1), (c0, c1) = bounds_of(region, self.shape)
+        ny, nx, _ = self.shape
+        block = np.zeros((y1 - y0, x1 - x0, c1 - c0), dtype=self.dtype)
+        flat = block.reshape(-1)
+        if flat.size == 0:
+            return block
+        for stream, starts in zip(self._streams, self._row_starts, strict=True):
+            for first_row in range(0, len(starts) - 1, ny):
+                events = stream[starts[first_row + y0] : starts[first_row + y1]]
+                pixel, channel = _events(events)
+                row, column = np.divmod(pixel, nx)
+                wanted = (column >= x0) & (column < x1) & (channel >= c0) & (channel < c1)
+                index = (row * (x1 - x0) + column - x0) * (c1 - c0) + channel - c0
+                np.add.at(flat, index[wanted], 1)
+        return block
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:, :, :], dtype=dtype)
+
+
+def bounds_of(region: Any, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Start and stop of a region of unit steps; missing slices cover their axis.
+
+    Raises
+    ------
+    IndexError
+        For anything other than slices of step 1.
+    """
+    region = region if isinstance(region, tuple) else (region,)
+    if len(region) > len(shape):
+        raise IndexError(f"{len(region)} indices for {len(shape)} axes")
+    bounds = []
+    for axis, size in enumerate(shape):
+        entry = region[axis] if axis < len(region) else slice(None)
+        if not isinstance(entry, slice) or entry.step not in (None, 1):
+            raise IndexError(f"axis {axis}: {entry!r}; only slices of step 1 are supported")
+        start, stop, _ = entry.indices(size)
+        bounds.append((start, max(start, stop)))
+    return bounds
+
+
+def _events(stream: NDArray[np.uint16]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixel, counted from the start of the stream, and channel of each count."""
+    is_gate = stream == NEXT_PIXEL
+    pixel = np.cumsum(is_gate, dtype=np.int64)
+    return pixel[~is_gate], stream[~is_gate].astype(np.int64)
+
+
+def _row_starts(stream: NDArray[np.uint16], n_rows: int, nx: int) -> NDArray[np.int64]:
+    """Positions in the stream where each row starts and the last one ends, shape (n_rows + 1,).
+
+    Rows that the scan did not reach are empty, at the end of the stream.
+    """
+    ends = np.flatnonzero(stream == NEXT_PIXEL)[nx - 1 :: nx][:n_rows] + 1
+    starts = np.full(n_rows + 1, len(stream), dtype=np.int64)
+    starts[0] = 0
+    starts[1 : 1 + len(ends)] = ends
+    return starts
