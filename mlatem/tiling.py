@@ -36,6 +36,23 @@ class Tile:
         """Number of pixels."""
         return self.shape[0] * self.shape[1]
 
+    def padded(self, halo: int, shape: tuple[int, int]) -> Tile:
+        """The tile with `halo` pixels around it, less where the map of `shape` ends."""
+        ny, nx = shape
+        return Tile(
+            max(self.y0 - halo, 0),
+            min(self.y1 + halo, ny),
+            max(self.x0 - halo, 0),
+            min(self.x1 + halo, nx),
+        )
+
+    def within(self, outer: Tile) -> tuple[slice, slice]:
+        """Slices in y and x that cut this tile out of a larger one around it."""
+        return (
+            slice(self.y0 - outer.y0, self.y1 - outer.y0),
+            slice(self.x0 - outer.x0, self.x1 - outer.x0),
+        )
+
     def pixel_index(self, width: int) -> NDArray[np.int64]:
         """Index in a map of `width` columns of every pixel of the tile, shape (n_pixels,)."""
         rows = np.arange(self.y0, self.y1, dtype=np.int64)[:, None]

@@ -71,3 +71,15 @@ def test_block_that_does_not_exist(block: int):
 def test_no_blocks_at_all():
     with pytest.raises(InputError, match="0 blocks: expected at least 1"):
         block_of_tiles((Tile(0, 1, 0, 1),), 0, 0)
+
+
+@given(shape=sizes, tile_shape=tile_sizes, halo=st.integers(0, 9))
+def test_a_padded_tile_stays_in_the_map_and_holds_the_tile(
+    shape: tuple[int, int], tile_shape: tuple[int, int], halo: int
+):
+    whole = np.arange(shape[0] * shape[1]).reshape(shape)
+    for tile in plan_tiles(shape, tile_shape):
+        outer = tile.padded(halo, shape)
+        assert outer.y0 == max(0, tile.y0 - halo)
+        assert outer.x1 == min(shape[1], tile.x1 + halo)
+        np.testing.assert_array_equal(whole[outer.slices][tile.within(outer)], whole[tile.slices])
