@@ -2,6 +2,7 @@
 """The records: small frozen containers with units, invariants and `validate()`."""
 
 from mlatem.model.acquisition import Acquisition, Value
+from mlatem.model.basis import Basis
 from mlatem.model.calibration import Calibration, Estimate
 from mlatem.model.counts import SparseCounts, thin
 from mlatem.model.dictionary import Dictionary
@@ -13,6 +14,7 @@ from mlatem.model.verdict import Decision, Verdict
 
 __all__ = [
     "Acquisition",
+    "Basis",
     "Calibration",
     "Decision",
     "Dictionary",

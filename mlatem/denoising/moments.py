@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Poisson-weighted second moment of the spectra of a tile."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.blas import dsyrk
+
+from mlatem.kernels import moments as kernel
+from mlatem.model import SparseCounts, TileStatistics
+
+#: Part of the voxels with counts above which a dense product is cheaper than the sparse one.
+DENSE_OCCUPANCY = 0.2
+
+_DENSE_BLOCK_BYTES = 16 * 2**20
+
+
+def tile_statistics(counts: SparseCounts) -> TileStatistics:
+    """Sums over the pixels of a tile that basis and rank are computed from.
+
+    Parameters
+    ----------
+    counts : SparseCounts
+
+    Returns
+    -------
+    statistics : TileStatistics
+        Statistics of tiles add up to those of the map. Pixels without counts contribute nothing.
+
+    Notes
+    -----
+    With y the spectrum of a pixel and g its total, the sum of y y^T / g is the second moment in
+    which each pixel has the weight of its Poisson noise (Keenan & Kotula 2004, Surf. Interface
+    Anal. 36, 203); the weight of the channels follows from the sum spectrum once all tiles are in.
+    Memory is that of the moment, 8 n_energy^2 bytes, beside the counts.
+    """
+    totals = counts.pixel_totals()
+    occupancy = counts.n_events / max(1, counts.n_pixels * counts.n_energy)
+    moment = _dense if occupancy > DENSE_OCCUPANCY else _sparse
+    return TileStatistics(
+        n_pixels=int(np.count_nonzero(totals)),
+        total=counts.sum_spectrum().astype(np.float64),
+        weighted_total=kernel.weighted_total(
+            counts.pointer, counts.channel, counts.count, totals, counts.n_energy
+        ),
+        moment=moment(counts, totals),
+    )
+
+
+def _sparse(counts: SparseCounts, totals: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Moment in a time proportional to the pairs of events within the pixels."""
+    moment: NDArray[np.float64] = kernel.sparse_moment(
+        counts.pointer, counts.channel, counts.count, totals, counts.n_energy
+    )
+    return moment
+
+
+def _dense(counts: SparseCounts, totals: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The same moment by symmetric rank-k updates of blocks of pixels."""
+    n_energy = counts.n_energy
+    # The lower triangle in the column order of BLAS is the upper one in the row order of numpy.
+    moment = np.zeros((n_energy, n_energy), order="F")
+    n_rows = max(1, _DENSE_BLOCK_BYTES // (8 * n_energy))
+    scale = 1.0 / np.sqrt(np.maximum(totals, 1))
+    for start in range(0, counts.n_pixels, n_rows):
+        pixels = slice(start, min(start + n_rows, counts.n_pixels))
+        spectra = _dense_rows(counts, pixels) * scale[pixels, None]
+        moment = dsyrk(1.0, spectra.T, beta=1.0, c=moment, lower=1, overwrite_c=1)
+    symmetric = moment.T
+    kernel.mirror(symmetric)
+    return symmetric
+
+
+def _dense_rows(counts: SparseCounts, pixels: slice) -> NDArray[np.float64]:
+    """Dense spectra of consecutive pixels, shape (pixels, n_energy)."""
+    pointer = counts.pointer[pixels.start : pixels.stop + 1]
+    events = slice(pointer[0], pointer[-1])
+    dense = np.zeros((len(pointer) - 1, counts.n_energy))
+    dense[np.repeat(np.arange(len(dense)), np.diff(pointer)), counts.channel[events]] = (
+        counts.count[events]
+    )
+    return dense
