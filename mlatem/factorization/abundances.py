@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Abundances of every pixel at full resolution, compositions fixed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlatem.errors import InputError
+from mlatem.kernels import information, poisson
+from mlatem.kernels.newton import newton_abundances
+from mlatem.kernels.pooling import sum_by_label
+from mlatem.model import SparseCounts
+
+_MAX_STEPS = 100
+#: Decrease of a pixel's loss, in nats, that is not worth another step.
+_TOLERANCE = 1e-6
+_START_SWEEPS = 2
+#: The information is evaluated where every phase has at least this many counts: with none at all,
+#: a line without background would make the uncertainty of an absent phase zero.
+_LEAST_COUNTS = 1.0
+
+
+@dataclass(frozen=True)
+class PixelAbundances:
+    """Abundances of the pixels of a tile."""
+
+    abundance: NDArray[np.float32]
+    """Shape (n_pixels, n_phases); expected counts; 0 in pixels without counts."""
+    covariance: NDArray[np.float32]
+    """Shape (n_pixels, n_phases, n_phases); of all phases, present or not, compositions fixed.
+    NaN in pixels without counts and where the spectra cannot be told apart."""
+    deviance: NDArray[np.float32]
+    """Shape (n_pixels,); Poisson deviance."""
+    converged: NDArray[np.bool_]
+    """Shape (n_pixels,)."""
+
+
+@dataclass(frozen=True)
+class DominantSums:
+    """Counts and abundances summed over the pixels that each phase dominates. Merge: addition."""
+
+    counts: NDArray[np.float64]
+    """Shape (n_phases, n_energy); measured counts."""
+    abundance: NDArray[np.float64]
+    """Shape (n_phases, n_phases); [dominating phase, phase], counts."""
+
+    @classmethod
+    def zero(cls, n_phases: int, n_energy: int) -> DominantSums:
+        """The identity of the merge."""
+        return cls(np.zeros((n_phases, n_energy)), np.zeros((n_phases, n_phases)))
+
+    def __add__(self, other: DominantSums) -> DominantSums:
+        if self.counts.shape != other.counts.shape:
+            raise InputError(
+                f"sums of shapes {self.counts.shape} and {other.counts.shape} cannot be merged"
+            )
+        return DominantSums(self.counts + other.counts, self.abundance + other.abundance)
+
+
+def fit_abundances(counts: SparseCounts, spectrum: NDArray[np.float64]) -> PixelAbundances:
+    """Abundances of maximum likelihood of every pixel.
+
+    Parameters
+    ----------
+    counts : SparseCounts
+    spectrum : ndarray of shape (n_phases, n_energy)
+        Phase spectra that add up to one.
+
+    Raises
+    ------
+    InputError
+        If the numbers of channels differ, or a spectrum is negative, zero or not finite.
+
+    Notes
+    -----
+    The covariance is the inverse of the expected information on the abundances of *all* phases,
+    not only of those that are present, evaluated with at least one count of each.
+    """
+    _check(counts, spectrum)
+    by_channel = np.ascontiguousarray(spectrum.T, dtype=np.float32)
+    totals = counts.pixel_totals()
+    start = np.repeat(totals[:, None] / len(spectrum), len(spectrum), axis=1)
+    events = (counts.pointer, counts.channel, counts.count)
+    for _ in range(_START_SWEEPS):
+        start = poisson.multiplicative_sweep(*events, by_channel, start)
+    abundance, converged = newton_abundances(*events, by_channel, start, _MAX_STEPS, _TOLERANCE)
+    deviance = poisson.deviance(*events, by_channel, abundance)
+    filled = totals > 0
+    covariance = np.full((counts.n_pixels, len(spectrum), len(spectrum)), np.nan, np.float32)
+    covariance[filled] = information.covariance(
+        information.fisher_information(
+            np.ascontiguousarray(spectrum, dtype=np.float32),
+            np.maximum(abundance[filled], _LEAST_COUNTS).astype(np.float32),
+        )
+    )
+    return PixelAbundances(
+        abundance.astype(np.float32),
+        covariance,
+        np.maximum(deviance, 0.0).astype(np.float32),
+        converged,
+    )
+
+
+def dominant(counts: SparseCounts, abundance: NDArray[np.float32]) -> DominantSums:
+    """Measured counts and abundances summed over the pixels that each phase dominates.
+
+    Parameters
+    ----------
+    counts : SparseCounts
+    abundance : ndarray of shape (n_pixels, n_phases)
+        A pixel belongs to its most abundant phase; empty pixels to none.
+    """
+    n_phases = abundance.shape[1]
+    label = np.where(abundance.sum(axis=1) > 0, abundance.argmax(axis=1), -1)
+    summed, _ = sum_by_label(
+        counts.pointer, counts.channel, counts.count, label, n_phases, counts.n_energy
+    )
+    by_phase = np.zeros((n_phases, n_phases))
+    for phase in range(n_phases):
+        by_phase[phase] = abundance[label == phase].sum(axis=0, dtype=np.float64)
+    return DominantSums(summed.astype(np.float64), by_phase)
+
+
+def _check(counts: SparseCounts, spectrum: NDArray[np.float64]) -> None:
+    if spectrum.ndim != 2 or spectrum.shape[1] != counts.n_energy:
+        raise InputError(
+            f"phase spectra have shape {spectrum.shape}, expected (n_phases, {counts.n_energy}): "
+            "use the window on which the compositions were solved"
+        )
+    if not np.all(np.isfinite(spectrum)) or np.any(spectrum < 0):
+        raise InputError("phase spectra must be finite and not negative")
+    if np.any(spectrum.sum(axis=1) <= 0):
+        raise InputError("a phase spectrum is zero: ask for fewer phases")

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The central solve: compositions of the phases from pooled region spectra."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlatem import settings
+from mlatem.errors import ConvergenceError, InputError
+from mlatem.factorization import alignment, vertices
+from mlatem.factorization.covariance import weight_covariance
+from mlatem.factorization.pooled import Array, PooledData, expectation_maximization
+from mlatem.factorization.scoring import fit
+from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse
+from mlatem.model import Dictionary, RegionStatistics
+
+logger = logging.getLogger(__name__)
+
+_START_FLOOR = 1e-3
+_START_SWEEPS = 30
+#: Thinnings whose answers differ by more than this are fitted again from the most central one.
+_DISAGREEMENT_DEG = 3.0
+#: A phase with a smaller share of the counts is none.
+_LEAST_SHARE = 1e-6
+
+
+@dataclass(frozen=True)
+class CompositionSolution:
+    """Compositions of all phases, and how far they can be trusted."""
+
+    coefficient: NDArray[np.float64]
+    """Shape (n_phases, n_columns); spectra add up to one. Phases by decreasing abundance."""
+    coefficient_covariance: NDArray[np.float64]
+    """Shape (n_phases, n_columns, n_columns); statistical, abundances free, plus the scatter of
+    the thinnings."""
+    loss: NDArray[np.float64]
+    """Shape (n_losses,); negative log-likelihood of the pooled spectra of the first thinning after
+    each round, nats; it rises a little where sparsity is traded for likelihood."""
+    spread_deg: NDArray[np.float64]
+    """Shape (n_phases,); largest angle between the spectra of two thinnings, degrees."""
+    n_carried: int
+    """Phases that stand out of the noise of the region spectra; see `estimate_n_phases`."""
+    n_rounds: int
+    """Of all fits together."""
+    converged: bool
+    reason: str
+    """Why it did not converge; empty if it did."""
+
+    @property
+    def n_phases(self) -> int:
+        """Number of phases."""
+        return len(self.coefficient)
+
+
+def estimate_n_phases(regions: Sequence[RegionStatistics], dictionary: Dictionary) -> int:
+    """Number of phases that the region spectra carry, by the noise edge in the dictionary's span.
+
+    Parameters
+    ----------
+    regions : sequence of RegionStatistics
+        One for each thinning; the least number counts.
+    dictionary : Dictionary
+
+    Returns
+    -------
+    n_phases : int
+        At least 1. It is a rank: a solid solution without end members counts as two.
+
+    Raises
+    ------
+    InputError
+        If the map has no counts.
+    """
+    return max(1, min(vertices.n_carried(data) for data in _pooled(regions, dictionary)))
+
+
+def solve_compositions(
+    regions: Sequence[RegionStatistics],
+    dictionary: Dictionary,
+    n_phases: int,
+    *,
+    options: settings.Factorize | None = None,
+) -> CompositionSolution:
+    """Compositions of the phases from the pooled spectra of all thinnings.
+
+    Parameters
+    ----------
+    regions : sequence of RegionStatistics
+        One for each thinning, summed over all tiles.
+    dictionary : Dictionary
+    n_phases : int
+    options : settings.Factorize, optional
+
+    Raises
+    ------
+    InputError
+        If the map has no counts, or the data cannot carry so many phases.
+    ConvergenceError
+        If a fit ends in values that are not finite.
+
+    Notes
+    -----
+    For each thinning: successive projection on the low-rank region spectra, maximum likelihood,
+    successive projection on the fit, then the sparse corner of what the likelihood leaves
+    undetermined. The answers are aligned and their elementwise median is taken. Deterministic.
+    """
+    options = options or settings.Factorize()
+    thinnings = _pooled(regions, dictionary)
+    n_carried = max(1, min(vertices.n_carried(data) for data in thinnings))
+    _check_number(n_phases, thinnings, dictionary, n_carried)
+    penalized = np.array([kind != "background" for kind in dictionary.kinds])
+    answers = [_solve_one(data, n_phases, n_carried, penalized, options) for data in thinnings]
+    answers = _reconciled(thinnings, answers, penalized, options)
+    weights = _ordered(thinnings, answers)
+    weight = np.median(weights, axis=0)
+    weight /= weight.sum(axis=1, keepdims=True)
+    abundance = abundances_at(thinnings[0], weight, options).abundance
+    if np.any(abundance.sum(axis=0) < _LEAST_SHARE * abundance.sum()):
+        raise _too_many(n_phases, n_carried)
+    covariance = weight_covariance(thinnings[0], abundance, weight) + _scatter(weights)
+    scale = dictionary.columns.sum(axis=1)
+    spectra = [w @ thinnings[0].columns for w in weights]
+    n_failed = sum(not answer.converged for answer in answers)
+    solution = CompositionSolution(
+        coefficient=weight / scale,
+        coefficient_covariance=covariance / np.outer(scale, scale),
+        loss=np.array(answers[0].loss),
+        spread_deg=np.degrees(alignment.spread(spectra)),
+        n_carried=n_carried,
+        n_rounds=sum(len(answer.loss) for answer in answers),
+        converged=n_failed == 0,
+        reason=_reason(n_failed, len(answers), options),
+    )
+    _check_finite(solution)
+    logger.info(
+        "compositions of %d phases from %d regions: %d rounds, spread %.2f deg",
+        n_phases,
+        len(thinnings[0].counts),
+        solution.n_rounds,
+        solution.spread_deg.max(),
+    )
+    return solution
+
+
+def _pooled(regions: Sequence[RegionStatistics], dictionary: Dictionary) -> list[PooledData]:
+    if not regions:
+        raise InputError("no region spectra were given: expected one record for each thinning")
+    return [PooledData.from_regions(part, dictionary) for part in regions]
+
+
+def _check_number(
+    n_phases: int, thinnings: Sequence[PooledData], dictionary: Dictionary, n_carried: int
+) -> None:
+    if n_phases < 1:
+        raise InputError(f"n_phases is {n_phases}: expected at least 1")
+    possible = min(min(vertices.region_scores(data).shape) for data in thinnings)
+    if n_phases > min(possible, dictionary.n_columns):
+        raise _too_many(n_phases, n_carried)
+
+
+def _too_many(n_phases: int, n_carried: int) -> InputError:
+    return InputError(
+        f"n_phases is {n_phases}, but the data carry {n_carried}: give at most {n_carried}, or "
+        "'auto'"
+    )
+
+
+def _solve_one(
+    data: PooledData,
+    n_phases: int,
+    n_carried: int,
+    penalized: NDArray[np.bool_],
+    options: settings.Factorize,
+) -> SparseResult:
+    """The answer of one thinning."""
+    chosen = vertices.vertices_of_scores(data, n_phases)
+    if len(chosen) < n_phases:
+        raise _too_many(n_phases, n_carried)
+    abundance, weight = _start(data, chosen)
+    likeliest = fit(
+        data, abundance, weight, max_rounds=options.max_rounds, tolerance=options.tolerance
+    )
+    corner = vertices.vertices_of_fit(data, likeliest.abundance, likeliest.weight)
+    if len(corner) < n_phases:
+        raise _too_many(n_phases, n_carried)
+    sparse = fit_sparse(data, corner, penalized, options)
+    return SparseResult(
+        sparse.abundance,
+        sparse.weight,
+        likeliest.loss + sparse.loss,
+        sparse.score,
+        sparse.converged,
+    )
+
+
+def _start(data: PooledData, chosen: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Weights of the chosen regions, floored so that no zero is locked, and a few sweeps."""
+    n_phases, n_columns = len(chosen), len(data.columns)
+    purest = PooledData(data.counts[chosen], data.n_pixels[chosen], data.columns)
+    even = np.full((n_phases, n_columns), 1.0 / n_columns)
+    _, weight = expectation_maximization(purest, np.diag(purest.totals), even, _START_SWEEPS)
+    weight = np.maximum(weight, _START_FLOOR / n_columns)
+    weight /= weight.sum(axis=1, keepdims=True)
+    abundance = np.repeat(data.totals[:, None] / n_phases, n_phases, axis=1)
+    abundance, _ = expectation_maximization(
+        data, abundance, weight, _START_SWEEPS, hold_weight=True
+    )
+    return expectation_maximization(data, abundance, weight, _START_SWEEPS)
+
+
+def _reconciled(
+    thinnings: Sequence[PooledData],
+    answers: list[SparseResult],
+    penalized: NDArray[np.bool_],
+    options: settings.Factorize,
+) -> list[SparseResult]:
+    """Answers far from the most central one are fitted again from there; the better one stays."""
+    columns = thinnings[0].columns
+    spectra = [answer.weight @ columns for answer in answers]
+    central = alignment.medoid(spectra)
+    result = list(answers)
+    for i, data in enumerate(thinnings):
+        if np.degrees(alignment.distance(spectra[central], spectra[i])) < _DISAGREEMENT_DEG:
+            continue
+        other = fit_sparse(data, answers[central].weight, penalized, options)
+        if other.score < answers[i].score:
+            result[i] = other
+    return result
+
+
+def _ordered(thinnings: Sequence[PooledData], answers: Sequence[SparseResult]) -> Array:
+    """Weights of all thinnings, matched, phases by decreasing abundance.
+
+    Shape (n_thinnings, n_phases, n_columns).
+    """
+    columns = thinnings[0].columns
+    reference = answers[alignment.medoid([answer.weight @ columns for answer in answers])]
+    order = np.argsort(-reference.abundance.sum(axis=0), kind="stable")
+    spectrum = reference.weight[order] @ columns
+    return np.stack(
+        [
+            answer.weight[alignment.matched(spectrum, answer.weight @ columns)]
+            for answer in answers
+        ]
+    )
+
+
+def _scatter(weights: Array) -> Array:
+    """Covariance of each phase's weights between thinnings, (n_phases, n_columns, n_columns)."""
+    n_thinnings = len(weights)
+    if n_thinnings < 2:
+        return np.zeros((*weights.shape[1:], weights.shape[2]))
+    centred = weights - weights.mean(axis=0)
+    scatter: Array = np.einsum("ski,skj->kij", centred, centred) / (n_thinnings - 1)
+    return scatter
+
+
+def _reason(n_failed: int, n_thinnings: int, options: settings.Factorize) -> str:
+    if n_failed == 0:
+        return ""
+    return (
+        f"{n_failed} of {n_thinnings} thinnings still moved after {options.max_rounds} rounds a "
+        "fit: raise factorize.max_rounds, or ask for fewer phases"
+    )
+
+
+def _check_finite(solution: CompositionSolution) -> None:
+    for name in ("coefficient", "coefficient_covariance", "loss", "spread_deg"):
+        if not np.all(np.isfinite(getattr(solution, name))):
+            raise ConvergenceError(
+                f"the compositions of {solution.n_phases} phases ended in {name} that is not "
+                "finite: ask for fewer phases, or check the dictionary's columns"
+            )
