@@ -16,12 +16,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import xarray as xr
 
 from mlatem.errors import InputError, MlatemError, ReadError
 from mlatem.io.counts import EAGER_CHECK_BYTES, check_counts
-from mlatem.io.formats import bruker, hyperspy, ripple, velox
+from mlatem.io.formats import bruker, hyperspy, ripple, velox, velox_file
 from mlatem.io.formats.common import AxisOverrides
 from mlatem.io.layout import projected_memory_bytes, refuse_above_limit
 from mlatem.io.signals import RawSignals
@@ -185,8 +186,9 @@ def _open_one(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
         raise
     except Exception as error:
         # Vendor readers raise at least ten unrelated types on damaged files.
+        words = " ".join(str(error).split())
         raise ReadError(
-            str(path), f"cannot be read ({type(error).__name__}: {error})", _DAMAGED
+            str(path), f"cannot be read ({type(error).__name__}: {words})", _DAMAGED
         ) from error
     return replace(signals, sources=sources)
 
@@ -226,8 +228,8 @@ def _reader(module: str) -> Any:
 
 
 def _load_velox(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    refuse_above_limit(velox.resident_bytes(path), settings.memory_limit_gb, label=str(path))
-    stored = velox.load_map(path)
+    refuse_above_limit(velox_file.resident_bytes(path), settings.memory_limit_gb, label=str(path))
+    stored = velox_file.load_map(path)
     images = _reader("emd").file_reader(str(path), select_type="images", load_SI_image_stack=True)
     return velox.signals(path, stored, images, axes)
 
@@ -254,8 +256,15 @@ def _load_bruker(path: Path, axes: AxisOverrides, settings: Convert) -> RawSigna
 
 
 def _load_hyperspy(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    found = _reader("hspy").file_reader(str(path), lazy=True)
-    return hyperspy.signals(path, found, axes)
+    # The vendor reader opens lazily only what is stored in chunks.
+    n_bytes, is_chunked = hyperspy.stored_data(path)
+    if not is_chunked:
+        refuse_above_limit(2 * n_bytes, settings.memory_limit_gb, label=str(path))
+    reader = _reader("hspy._api").HyperspyReader
+    with h5py.File(path, "r") as file:
+        found = [s for s in reader(file).read(lazy=is_chunked) if "data" in s]
+        detached = hyperspy.detached(path, file, found)
+    return hyperspy.signals(path, detached, axes)
 
 
 def _load_ripple(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
@@ -266,7 +275,7 @@ def _load_ripple(path: Path, axes: AxisOverrides, settings: Convert) -> RawSigna
 
 #: The supported formats.
 FORMATS = (
-    Format("Velox", (".emd",), _load_velox, _HDF5, velox.is_velox),
+    Format("Velox", (".emd",), _load_velox, _HDF5, velox_file.is_velox),
     Format("Bruker", (".bcf",), _load_bruker, b"AAMVHFSS"),
     Format("HyperSpy", (".hspy", ".h5", ".hdf5"), _load_hyperspy, _HDF5, hyperspy.is_hyperspy),
     Format("Ripple", (".rpl",), _load_ripple),

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,6 +57,33 @@ class AxisView:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:, :, :], dtype=dtype)
+
+
+class HdfArray:
+    """A dataset of an HDF5 file, which is open only while a region is read.
+
+    Parameters
+    ----------
+    path : path-like
+    name : str
+        Of the dataset in the file.
+    """
+
+    def __init__(self, path: str | PathLike[str], name: str) -> None:
+        self._path = Path(path).absolute()
+        self._name = name
+        with h5py.File(self._path, "r") as file:
+            dataset = file[name]
+            self.shape: tuple[int, ...] = dataset.shape
+            self.dtype: np.dtype[Any] = dataset.dtype
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, region: Any) -> NDArray[Any]:
+        with h5py.File(self._path, "r") as file:
+            return np.asarray(file[self._name][region])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[...], dtype=dtype)
 
 
 class StreamCube:

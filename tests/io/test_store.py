@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import errno
 import json
 import shutil
 import warnings
@@ -180,6 +181,16 @@ def test_failure_keeps_the_old_store(path, counts):
         store.write_store(RawSignals((image_of(Broken()),), path="a.rpl"), path)
     assert [p.name for p in path.parent.iterdir()] == ["spim.zarr"]
     np.testing.assert_array_equal(store.load_spectrum_image(path).counts[:], counts)
+
+
+def test_full_disk_leaves_nothing(signals, tmp_path, monkeypatch):
+    def full(*_args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "_write_counts", full)
+    with pytest.raises(StoreError, match=r"s\.zarr: cannot be written: the disk is full"):
+        store.write_store(signals, tmp_path / "s.zarr")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_memory_is_refused_before_reading(counts, tmp_path):

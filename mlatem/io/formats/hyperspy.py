@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from mlatem.errors import ReadError
 from mlatem.io.formats.common import (
@@ -21,7 +22,7 @@ from mlatem.io.formats.common import (
     title_of,
 )
 from mlatem.io.signals import RawSignals
-from mlatem.io.views import AxisView
+from mlatem.io.views import HdfArray
 from mlatem.model import Acquisition
 from mlatem.model.acquisition import Origin
 
@@ -30,6 +31,42 @@ def is_hyperspy(path: Path) -> bool:
     """Whether an HDF5 file holds HyperSpy's experiments."""
     with h5py.File(path, "r") as file:
         return "Experiments" in file
+
+
+def stored_data(path: Path) -> tuple[int, bool]:
+    """Bytes of all signals of a file, and whether all are stored in chunks."""
+    with h5py.File(path, "r") as file:
+        arrays = [g["data"] for g in file["Experiments"].values() if "data" in g]
+        n_bytes = sum(a.size * a.dtype.itemsize for a in arrays)
+        return n_bytes, all(a.chunks is not None for a in arrays)
+
+
+def detached(path: Path, file: h5py.File, found: Sequence[Signal]) -> list[dict[str, Any]]:
+    """The reader's signals without ties to the open file: it stays free to be written or moved.
+
+    Lazy counts become arrays that open the file where they are sliced; all metadata are loaded.
+    """
+    names = [name for name, group in file["Experiments"].items() if "data" in group]
+    signals_by_name = zip(names, found, strict=True)
+    return [
+        {
+            **signal,
+            "data": signal["data"]
+            if isinstance(signal["data"], np.ndarray)
+            else HdfArray(path, f"Experiments/{name}/data"),
+            "metadata": _loaded(signal["metadata"]),
+            "original_metadata": _loaded(signal["original_metadata"]),
+        }
+        for name, signal in signals_by_name
+    ]
+
+
+def _loaded(tree: Any) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _loaded(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_loaded(value) for value in tree)
+    return tree.compute() if hasattr(tree, "compute") else tree
 
 
 def signals(path: Path, found: Sequence[Signal], overrides: AxisOverrides) -> RawSignals:
@@ -49,7 +86,7 @@ def signals(path: Path, found: Sequence[Signal], overrides: AxisOverrides) -> Ra
         )
     images = tuple(
         spectrum_image(
-            {**signal, "data": AxisView(signal["data"])},
+            signal,
             str(path),
             energy_axis=_signal_axes(signal)[0],
             acquisition=acquisition_of_tree(signal["metadata"], from_exspy=True),
@@ -62,6 +99,7 @@ def signals(path: Path, found: Sequence[Signal], overrides: AxisOverrides) -> Ra
         surveys=ordered_surveys([survey_image(s) for s in found if _kind(s) == "image"]),
         original_metadata=named_trees([(title_of(s), s["original_metadata"]) for s in found]),
         path=str(path),
+        resident_bytes=sum(s["data"].nbytes for s in found if isinstance(s["data"], np.ndarray)),
     )
 
 

@@ -8,119 +8,40 @@ another size lies beside the map.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from mlatem.elements import SYMBOLS
 from mlatem.errors import ReadError
 from mlatem.io.formats.common import (
     AxisOverrides,
     Signal,
-    acquisition_values,
     named_trees,
     ordered_surveys,
     spectrum_image,
     survey_image,
     title_of,
 )
+from mlatem.io.formats.velox_file import VeloxMap
+from mlatem.io.formats.velox_metadata import (
+    acquisition_of,
+    axes_of,
+    detectors_of,
+    hyperspy_metadata,
+)
 from mlatem.io.signals import RawSignals
 from mlatem.io.views import NEXT_PIXEL, StreamCube
-from mlatem.model import Acquisition
 
 _logger = logging.getLogger(__name__)
 
 #: Largest part of a scan that may be missing before its size counts as unknown.
 MAX_MISSING = 0.5
-#: Largest relative difference between a detector's clock and the time of the scan.
-TIME_TOLERANCE = 0.1
-
-
-@dataclass(frozen=True)
-class VeloxMap:
-    """The EDS map of a file, as stored."""
-
-    streams: tuple[NDArray[np.uint16], ...]
-    """Events of each detector (or of all in one stream)."""
-    metadata: Mapping[str, Any]
-    """Velox's JSON of the map."""
-    stream_metadata: tuple[Mapping[str, Any], ...]
-    """Velox's JSON of each stream, as of its last frame."""
-    n_channels: int
-    n_frames: int | None
-    """As the settings of the map say; None where they do not."""
-    image_shapes: tuple[tuple[int, int], ...]
-    """Sizes (ny, nx) of the images of the file, without repetition."""
-    spectrum_totals: tuple[int, ...]
-    """Counts of each stored spectrum, in any order; empty where the file has none."""
-
-
-def is_velox(path: Path) -> bool:
-    """Whether an HDF5 file is laid out as Velox does it."""
-    with h5py.File(path, "r") as file:
-        return "Version" in file and isinstance(file.get("Data"), h5py.Group)
-
-
-def resident_bytes(path: Path) -> int:
-    """Memory that the open map takes: its streams, and the positions of pixels while it opens."""
-    with h5py.File(path, "r") as file:
-        streams = file.get("Data/SpectrumStream", {}).values()
-        return sum(int(s["Data"].shape[0]) for s in streams) * (2 + 8)
-
-
-def load_map(path: Path) -> VeloxMap:
-    """Read streams and metadata of a file.
-
-    Raises
-    ------
-    ReadError
-        If the file holds no EDS map, or a map without its event streams.
-    """
-    with h5py.File(path, "r") as file:
-        data = file["Data"]
-        groups = list(data.get("SpectrumStream", {}).values())
-        maps = list(data.get("SpectrumImage", {}).values())
-        if not maps:
-            found = ", ".join(f"{len(group)} {name}" for name, group in data.items() if len(group))
-            raise ReadError(
-                str(path),
-                f"holds no EDS spectrum image, only {found or 'nothing'}",
-                "Export the map with its spectrum stream from Velox",
-            )
-        if not groups:
-            raise ReadError(
-                str(path),
-                "its EDS map was pruned: the event streams are gone",
-                "Export the map from Velox without pruning, or use the .bcf it was made from",
-            )
-        n_channels = {int(_json(g["AcquisitionSettings"][0])["bincount"]) for g in groups}
-        if len(n_channels) > 1:
-            raise ReadError(
-                str(path),
-                f"its detectors have different numbers of channels {sorted(n_channels)}",
-                "Export the map with equal channels for all detectors",
-            )
-        return VeloxMap(
-            streams=tuple(group["Data"][:, 0] for group in groups),
-            metadata=_metadata(maps[0]),
-            stream_metadata=tuple(_metadata(group) for group in groups),
-            n_channels=n_channels.pop(),
-            n_frames=_frames_of(maps[0]),
-            image_shapes=tuple(
-                dict.fromkeys(g["Data"].shape[:2] for g in data.get("Image", {}).values())
-            ),
-            spectrum_totals=tuple(int(g["Data"][:].sum()) for g in _spectra(data)),
-        )
 
 
 def signals(
@@ -146,18 +67,18 @@ def signals(
     _check_channels(stored, path)
     cube = StreamCube(stored.streams, (ny, nx, stored.n_channels), n_frames)
     _check_totals(stored, cube, path)
-    detectors = _detectors(stored, path)
+    detectors = detectors_of(stored, path)
     tree = {**(images[0]["original_metadata"] if images else {}), **stored.metadata}
     signal = {
         "data": cube,
-        "axes": _axes(stored.metadata, detectors[0], cube.shape, path),
-        "metadata": _hyperspy_metadata(tree, path, n_frames),
+        "axes": axes_of(stored.metadata, detectors[0], path),
+        "metadata": hyperspy_metadata(tree, path, n_frames),
     }
     image = spectrum_image(
         signal,
         str(path),
         energy_axis=2,
-        acquisition=_acquisition(stored, detectors, n_frames, ny * nx),
+        acquisition=acquisition_of(stored, detectors, n_frames, ny * nx),
         overrides=overrides,
     )
     details = {
@@ -165,6 +86,9 @@ def signals(
         "counts_per_stream": cube.totals,
         "counts_outside_frames": cube.n_dropped,
     }
+    if stored.has_eels:
+        _logger.warning("%s: its EELS maps are not read by this version", path)
+        details["signals_not_read"] = ["EELS"]
     analytical = {str(d.get("DetectorName", "")) for d in detectors}
     return RawSignals(
         spectrum_images=(replace(image, attrs={**image.attrs, **details}),),
@@ -239,140 +163,6 @@ def _check_totals(stored: VeloxMap, cube: StreamCube, path: Path) -> None:
         )
 
 
-def _detectors(stored: VeloxMap, path: Path) -> list[dict[str, Any]]:
-    """Velox's records of the detectors whose events are in the streams.
-
-    Raises
-    ------
-    ReadError
-        If none is recorded, or they differ in their energy axes and cannot be summed.
-    """
-    names = {str(m["BinaryResult"].get("Detector", "")) for m in stored.stream_metadata} - {""}
-    records = [
-        dict(record)
-        for record in stored.metadata.get("Detectors", {}).values()
-        if "Dispersion" in record
-        and any(str(record.get("DetectorName", "")).startswith(name) for name in names)
-    ]
-    axes = {(record.get("Dispersion"), record.get("OffsetEnergy")) for record in records}
-    if len(axes) != 1:
-        raise ReadError(
-            str(path),
-            f"{len(axes)} different energy axes for its detectors {sorted(names)}, expected one",
-            "Export the map with one energy range for all detectors",
-        )
-    return records
-
-
-def _axes(
-    metadata: Mapping[str, Any],
-    detector: Mapping[str, Any],
-    shape: tuple[int, int, int],
-    path: Path,
-) -> list[dict[str, Any]]:
-    result = metadata["BinaryResult"]
-    try:
-        size, offset, unit = result["PixelSize"], result["Offset"], result["PixelUnitX"]
-        return [
-            {"name": "y", "offset": offset["y"], "scale": size["height"], "units": unit},
-            {"name": "x", "offset": offset["x"], "scale": size["width"], "units": unit},
-            {
-                "name": "energy",
-                "offset": float(detector["OffsetEnergy"]) / 1e3,
-                "scale": float(detector["Dispersion"]) / 1e3,
-                "units": "keV",
-            },
-        ]
-    except KeyError as error:
-        raise ReadError(
-            str(path), f"its metadata have no {error}", "Export the map again from Velox"
-        ) from error
-
-
-def _acquisition(
-    stored: VeloxMap, detectors: Sequence[Mapping[str, Any]], n_frames: int, n_pixels: int
-) -> Acquisition:
-    metadata = stored.metadata
-    optics, scan = metadata.get("Optics", {}), metadata.get("Scan", {})
-    instrument = metadata.get("Instrument", {})
-    azimuths = {record.get("AzimuthAngle") for record in detectors}
-    names = [str(record.get("DetectorName", "")) for record in detectors]
-    entries: dict[str, Any] = {
-        "beam_energy_kev": _scaled(optics.get("AccelerationVoltage"), 1e-3),
-        "beam_current_na": _scaled(optics.get("LastMeasuredScreenCurrent"), 1e9),
-        "convergence_mrad": _scaled(optics.get("BeamConvergence"), 1e3),
-        "dwell_time_s": scan.get("DwellTime"),
-        "n_frames": n_frames,
-        "n_detectors": len(detectors),
-        "elevation_deg": _degrees(detectors[0].get("ElevationAngle")),
-        "azimuth_deg": _degrees(azimuths.pop()) if len(azimuths) == 1 else None,
-        "stage_tilt_deg": _degrees(metadata.get("Stage", {}).get("AlphaTilt")),
-        "microscope": " ".join(
-            str(instrument[key])
-            for key in ("InstrumentClass", "InstrumentModel")
-            if instrument.get(key)
-        ),
-        "detector": ", ".join(names),
-        "signal_type": "EDS_TEM",
-        "date": _date(metadata),
-        "sample": metadata.get("Sample") if isinstance(metadata.get("Sample"), str) else None,
-        **_times(stored, scan.get("DwellTime"), n_frames * n_pixels),
-    }
-    return acquisition_values(entries, origins={"signal_type": "default"})
-
-
-def _times(stored: VeloxMap, dwell_time: Any, n_positions: int) -> dict[str, float]:
-    """Live and real time of the map: the mean over its detectors.
-
-    Velox notes the clocks at several moments; only those that cover the whole scan count.
-    """
-    expected = _scaled(dwell_time, n_positions)
-    if not expected:
-        return {}
-    for metadata in (*stored.stream_metadata[-1:], stored.metadata):
-        clocks = [
-            (_scaled(record.get("RealTime"), 1.0), _scaled(record.get("LiveTime"), 1.0))
-            for record in metadata.get("Detectors", {}).values()
-            if "LiveTime" in record and "Dispersion" in record
-        ]
-        real = [r for r, _ in clocks if r]
-        live = [t for _, t in clocks if t]
-        if real and live and abs(np.mean(real) / expected - 1) <= TIME_TOLERANCE:
-            return {"real_time_s": float(np.mean(real)), "live_time_s": float(np.mean(live))}
-    return {}
-
-
-def _hyperspy_metadata(metadata: Mapping[str, Any], path: Path, n_frames: int) -> dict[str, Any]:
-    """The metadata tree as HyperSpy names it, of values that the file holds."""
-    date, _, time = (_date(metadata) or "").partition("T")
-    tem = {
-        "beam_energy": _scaled(metadata.get("Optics", {}).get("AccelerationVoltage"), 1e-3),
-        "camera_length": _scaled(metadata.get("Optics", {}).get("CameraLength"), 1e3),
-        "microscope": metadata.get("Instrument", {}).get("InstrumentClass"),
-        "Stage": {"tilt_alpha": _degrees(metadata.get("Stage", {}).get("AlphaTilt"))},
-        "Detector": {"EDS": {"number_of_frames": n_frames}},
-    }
-    general = {"title": "EDS", "original_filename": path.name, "date": date, "time": time}
-    return {
-        "General": {key: value for key, value in general.items() if value},
-        "Signal": {"signal_type": "EDS_TEM"},
-        "Sample": {"elements": _picked_elements(metadata)},
-        "Acquisition_instrument": {"TEM": {k: v for k, v in tem.items() if v is not None}},
-    }
-
-
-def _picked_elements(metadata: Mapping[str, Any]) -> list[str]:
-    """Elements that the operator picked for the maps, wherever this version of Velox notes them."""
-    numbers: set[int] = set()
-    for section in ("Operations", "SharedProperties"):
-        for name, entries in metadata.get(section, {}).items():
-            if "Quantification" in name and isinstance(entries, Mapping):
-                for entry in entries.values():
-                    picked = entry.get("elementSelection") if isinstance(entry, Mapping) else None
-                    numbers.update(int(number) for number in picked or ())
-    return [SYMBOLS[n - 1] for n in sorted(numbers) if 0 < n <= len(SYMBOLS)]
-
-
 def _survey(image: Signal, analytical: set[str]) -> xr.DataArray | None:
     """A survey image, its frames averaged; None for maps that were derived from spectra."""
     result = image["original_metadata"].get("BinaryResult", {})
@@ -386,43 +176,3 @@ def _survey(image: Signal, analytical: set[str]) -> xr.DataArray | None:
         n_frames = data.shape[0]
         data, axes = data.mean(axis=0, dtype=np.float64).astype(np.float32), axes[1:]
     return survey_image({**image, "data": data, "axes": axes}, {"n_frames_averaged": n_frames})
-
-
-def _spectra(data: h5py.Group) -> list[h5py.Group]:
-    return [group for group in data.get("Spectrum", {}).values() if "Data" in group]
-
-
-def _frames_of(group: h5py.Group) -> int | None:
-    if "SpectrumImageSettings" not in group:
-        return None
-    return int(_json(group["SpectrumImageSettings"][0]).get("endFramePosition", 0)) or None
-
-
-def _metadata(group: h5py.Group) -> dict[str, Any]:
-    """The JSON that Velox keeps as one column of bytes a frame; the last one that is filled."""
-    table = group["Metadata"]
-    for column in range(table.shape[1] - 1, -1, -1):
-        text = table[:, column].tobytes().split(b"\0")[0]
-        if text.strip():
-            return _json(text)
-    return {}
-
-
-def _json(text: bytes | str) -> dict[str, Any]:
-    parsed: dict[str, Any] = json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
-    return parsed
-
-
-def _scaled(value: Any, factor: float) -> float | None:
-    return None if value in (None, "") else float(value) * factor
-
-
-def _degrees(value: Any) -> float | None:
-    return None if value in (None, "") else round(math.degrees(float(value)), 4)
-
-
-def _date(metadata: Mapping[str, Any]) -> str | None:
-    seconds = metadata.get("Acquisition", {}).get("AcquisitionStartDatetime", {}).get("DateTime")
-    if not seconds or float(seconds) <= 0:
-        return None
-    return datetime.fromtimestamp(float(seconds), tz=UTC).isoformat(timespec="seconds")

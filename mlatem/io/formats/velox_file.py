@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a Velox .emd file (HDF5) stores of its EDS map."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from mlatem.errors import ReadError
+
+
+@dataclass(frozen=True)
+class VeloxMap:
+    """The EDS map of a file, as stored."""
+
+    streams: tuple[NDArray[np.uint16], ...]
+    """Events of each detector (or of all in one stream)."""
+    metadata: Mapping[str, Any]
+    """Velox's JSON of the map."""
+    stream_metadata: tuple[Mapping[str, Any], ...]
+    """Velox's JSON of each stream, as of its last frame."""
+    n_channels: int
+    n_frames: int | None
+    """As the settings of the map say; None where they do not."""
+    image_shapes: tuple[tuple[int, int], ...]
+    """Sizes (ny, nx) of the images of the file, without repetition."""
+    spectrum_totals: tuple[int, ...]
+    """Counts of each stored spectrum, in any order; empty where the file has none."""
+    has_eels: bool = False
+    """Whether EELS maps lie beside, which this version does not read."""
+
+
+def is_velox(path: Path) -> bool:
+    """Whether an HDF5 file is laid out as Velox does it."""
+    with h5py.File(path, "r") as file:
+        version = file.get("Version")
+        if not isinstance(version, h5py.Dataset) or "Data" not in file:
+            return False
+        return _json(version[0]).get("format") in ("Velox", "DevelopersKit")
+
+
+def resident_bytes(path: Path) -> int:
+    """Memory that the open map takes: its streams, and the positions of pixels while it opens."""
+    with h5py.File(path, "r") as file:
+        streams = file.get("Data/SpectrumStream", {}).values()
+        return sum(int(s["Data"].shape[0]) for s in streams) * (2 + 8)
+
+
+def load_map(path: Path) -> VeloxMap:
+    """Read streams and metadata of a file.
+
+    Raises
+    ------
+    ReadError
+        If the file holds no EDS map, or a map without its event streams.
+    """
+    with h5py.File(path, "r") as file:
+        data = file["Data"]
+        groups = list(data.get("SpectrumStream", {}).values())
+        maps = list(data.get("SpectrumImage", {}).values())
+        if not maps:
+            found = ", ".join(f"{len(group)} {name}" for name, group in data.items() if len(group))
+            raise ReadError(
+                str(path),
+                f"holds no EDS spectrum image, only {found or 'nothing'}",
+                "Export the map with its spectrum stream from Velox",
+            )
+        if not groups:
+            raise ReadError(
+                str(path),
+                "its EDS map was pruned: the event streams are gone",
+                "Export the map from Velox without pruning, or use the .bcf it was made from",
+            )
+        n_channels = {int(_json(g["AcquisitionSettings"][0])["bincount"]) for g in groups}
+        if len(n_channels) > 1:
+            raise ReadError(
+                str(path),
+                f"its detectors have different numbers of channels {sorted(n_channels)}",
+                "Export the map with equal channels for all detectors",
+            )
+        return VeloxMap(
+            streams=tuple(group["Data"][:, 0] for group in groups),
+            metadata=_metadata(maps[0]),
+            stream_metadata=tuple(_metadata(group) for group in groups),
+            n_channels=n_channels.pop(),
+            n_frames=_frames_of(maps[0]),
+            image_shapes=tuple(
+                dict.fromkeys(g["Data"].shape[:2] for g in data.get("Image", {}).values())
+            ),
+            spectrum_totals=tuple(int(g["Data"][:].sum()) for g in _spectra(data)),
+            has_eels=len(data.get("EelsSpectrumImage", {})) > 0,
+        )
+
+
+def _spectra(data: h5py.Group) -> list[h5py.Group]:
+    return [group for group in data.get("Spectrum", {}).values() if "Data" in group]
+
+
+def _frames_of(group: h5py.Group) -> int | None:
+    if "SpectrumImageSettings" not in group:
+        return None
+    return int(_json(group["SpectrumImageSettings"][0]).get("endFramePosition", 0)) or None
+
+
+def _metadata(group: h5py.Group) -> dict[str, Any]:
+    """The JSON that Velox keeps as one column of bytes a frame; the last one that is filled."""
+    table = group["Metadata"]
+    for column in range(table.shape[1] - 1, -1, -1):
+        text = table[:, column].tobytes().split(b"\0")[0]
+        if text.strip():
+            return _json(text)
+    return {}
+
+
+def _json(text: bytes | str) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
+    return parsed
