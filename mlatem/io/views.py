@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 #: Velox writes this where the probe moves to the next pixel.
 NEXT_PIXEL = 65535
+#: Events that are decoded at a time; each takes some 50 bytes meanwhile.
+MAX_EVENTS = 1 << 20
 
 
 class AxisView:
@@ -138,12 +140,13 @@ class StreamCube:
             return block
         for stream, starts in zip(self._streams, self._row_starts, strict=True):
             for first_row in range(0, len(starts) - 1, ny):
-                events = stream[starts[first_row + y0] : starts[first_row + y1]]
-                pixel, channel = _events(events)
-                row, column = np.divmod(pixel, nx)
-                wanted = (column >= x0) & (column < x1) & (channel >= c0) & (channel < c1)
-                index = (row * (x1 - x0) + column - x0) * (c1 - c0) + channel - c0
-                np.add.at(flat, index[wanted], 1)
+                for row0, row1 in _spans(starts, first_row + y0, first_row + y1):
+                    pixel, channel = _events(stream[starts[row0] : starts[row1]])
+                    row, column = np.divmod(pixel, nx)
+                    row += row0 - first_row - y0
+                    wanted = (column >= x0) & (column < x1) & (channel >= c0) & (channel < c1)
+                    index = (row * (x1 - x0) + column - x0) * (c1 - c0) + channel - c0
+                    np.add.at(flat, index[wanted], 1)
         return block
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -176,6 +179,15 @@ def _events(stream: NDArray[np.uint16]) -> tuple[NDArray[np.int64], NDArray[np.i
     is_gate = stream == NEXT_PIXEL
     pixel = np.cumsum(is_gate, dtype=np.int64)
     return pixel[~is_gate], stream[~is_gate].astype(np.int64)
+
+
+def _spans(starts: NDArray[np.int64], first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows that cover first to last, each of at most `MAX_EVENTS` or a single row."""
+    while first < last:
+        stop = int(np.searchsorted(starts, starts[first] + MAX_EVENTS, side="right")) - 1
+        stop = min(max(stop, first + 1), last)
+        yield first, stop
+        first = stop
 
 
 def _row_starts(stream: NDArray[np.uint16], n_rows: int, nx: int) -> NDArray[np.int64]:

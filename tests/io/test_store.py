@@ -2,6 +2,7 @@
 import errno
 import json
 import shutil
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -207,6 +208,21 @@ def test_memory_is_refused_before_reading(counts, tmp_path):
             settings=tight,
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_conversion_streams_within_its_projection(tmp_path):
+    shape = (300, 300, 256)
+    mapped = np.memmap(tmp_path / "raw", dtype="u2", mode="w+", shape=shape)
+    mapped[::7, ::5, ::3] = 1
+    tracemalloc.start()
+    try:
+        store.write_store(RawSignals((image_of(mapped),)), tmp_path / "s.zarr")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The interpreter's own needs, imports included, are not part of the projection.
+    assert peak < projected_memory_bytes(shape, 2) + 8e6
+    assert peak < mapped.nbytes
 
 
 def test_progress_counts_shards(signals, tmp_path):

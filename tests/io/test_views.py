@@ -39,7 +39,9 @@ def test_cube_sums_detectors_and_frames(detectors):
         slice(3, None),
     ],
 )
-def test_cube_region_is_a_slice_of_the_whole(detectors, region):
+@pytest.mark.parametrize("max_events", [1, 40, 1 << 20])
+def test_cube_region_is_a_slice_of_the_whole(detectors, region, max_events, monkeypatch):
+    monkeypatch.setattr("mlatem.io.views.MAX_EVENTS", max_events)
     cube = StreamCube([stream_of(d) for d in detectors], (5, 4, 16), 3)
     np.testing.assert_array_equal(cube[region], detectors.sum(axis=(0, 1))[region])
 
