@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Composition of every pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlatem.model import Dictionary, Factorization
+from mlatem.model.pixel_maps import PixelMaps
+from mlatem.quantification.composition import element_matrix
+from mlatem.settings import Quantify
+
+#: Pixels are worked on in blocks whose largest temporary array stays below this size.
+_BLOCK_BYTES = 32 * 2**20
+
+
+def dominating_phase(
+    abundance: NDArray[np.floating],
+    coefficient: NDArray[np.float64],
+    dictionary: Dictionary,
+    *,
+    min_counts: float,
+) -> NDArray[np.int16]:
+    """The phase with the most counts in each pixel.
+
+    Parameters
+    ----------
+    abundance : ndarray of shape (n_pixels, n_phases)
+        Expected counts of each phase.
+    coefficient : ndarray of shape (n_phases, n_columns)
+        Of phase spectra that add up to one.
+    dictionary : Dictionary
+    min_counts : float
+        Fewest expected counts in quantified lines.
+
+    Returns
+    -------
+    phase : ndarray of shape (n_pixels,)
+        Index of the phase; -1 for pixels with fewer line counts.
+    """
+    quantified = np.where(dictionary.quantified, dictionary.columns.sum(axis=1), 0.0)
+    line_counts = abundance @ (coefficient @ quantified)
+    phase: NDArray[np.int16] = np.argmax(abundance, axis=1).astype(np.int16)
+    phase[(line_counts < min_counts) | (line_counts <= 0)] = -1
+    return phase
+
+
+def quantify_pixels(
+    abundance: NDArray[np.floating],
+    covariance: NDArray[np.floating],
+    coefficient: NDArray[np.float64],
+    dictionary: Dictionary,
+    *,
+    min_counts: float,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int16]]:
+    """Atomic percent of each pixel, with its standard deviation, and the dominating phase.
+
+    Parameters
+    ----------
+    abundance : ndarray of shape (n_pixels, n_phases)
+        Expected counts of each phase.
+    covariance : ndarray of shape (n_pixels, n_phases, n_phases)
+        Statistical covariance of the abundances; NaN where it is not known.
+    coefficient : ndarray of shape (n_phases, n_columns)
+        Of phase spectra that add up to one.
+    dictionary : Dictionary
+    min_counts : float
+        Pixels with fewer expected counts in quantified lines are not quantified.
+
+    Returns
+    -------
+    atomic_percent : ndarray of shape (n_pixels, n_elements)
+        NaN where a pixel was not quantified.
+    sigma : ndarray of shape (n_pixels, n_elements)
+        In at%; the compositions of the phases are taken as exact.
+    phase : ndarray of shape (n_pixels,)
+        Index of the dominating phase; -1 where a pixel was not quantified.
+
+    Raises
+    ------
+    InputError
+        If the dictionary has no column that can be quantified.
+
+    Notes
+    -----
+    With D the amounts of the elements per count of each phase and x the fractions of a pixel,
+    the delta method with J = (D - x 1^T D) / sum.
+    """
+    elements, matrix = element_matrix(dictionary)
+    amounts_per_count = matrix @ np.asarray(coefficient, dtype=np.float64).T
+    phase = dominating_phase(abundance, coefficient, dictionary, min_counts=min_counts)
+    atomic_percent = np.full((len(abundance), len(elements)), np.nan, dtype=np.float32)
+    sigma = np.full_like(atomic_percent, np.nan)
+    chosen = np.flatnonzero(phase >= 0)
+    step = max(1, _BLOCK_BYTES // (8 * amounts_per_count.size))
+    for start in range(0, len(chosen), step):
+        block = chosen[start : start + step]
+        atomic_percent[block], sigma[block] = _percent_of(
+            abundance[block].astype(np.float64), covariance[block], amounts_per_count
+        )
+    return atomic_percent, sigma, phase
+
+
+def _percent_of(
+    abundance: NDArray[np.float64],
+    covariance: NDArray[np.floating],
+    amounts_per_count: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Percent and standard deviation, shapes (n_pixels, n_elements)."""
+    amounts = abundance @ amounts_per_count.T
+    total = amounts.sum(axis=1)
+    fractions = amounts / total[:, None]
+    per_phase = amounts_per_count.sum(axis=0)
+    jacobian = amounts_per_count - fractions[:, :, None] * per_phase
+    jacobian /= total[:, None, None]
+    variance = np.einsum("pek,pek->pe", jacobian @ covariance.astype(np.float64), jacobian)
+    return 100 * fractions, 100 * np.sqrt(np.maximum(variance, 0.0))
+
+
+def pixel_maps(factorization: Factorization, *, settings: Quantify | None = None) -> PixelMaps:
+    """Composition and phase of every pixel of a factorization.
+
+    Parameters
+    ----------
+    factorization : Factorization
+    settings : Quantify, optional
+
+    Returns
+    -------
+    maps : PixelMaps
+
+    Raises
+    ------
+    InputError
+        If the dictionary has no column that can be quantified.
+    """
+    settings = settings or Quantify()
+    n_phases = factorization.n_phases
+    shape = factorization.abundance.shape[:2]
+    elements, _ = element_matrix(factorization.dictionary)
+    atomic_percent, sigma, phase = quantify_pixels(
+        factorization.abundance.reshape(-1, n_phases),
+        factorization.abundance_covariance.reshape(-1, n_phases, n_phases),
+        factorization.coefficient,
+        factorization.dictionary,
+        min_counts=settings.min_pixel_counts,
+    )
+    return PixelMaps(
+        elements=elements,
+        n_phases=n_phases,
+        atomic_percent=atomic_percent.reshape(*shape, len(elements)),
+        sigma=sigma.reshape(*shape, len(elements)),
+        phase=phase.reshape(shape),
+        y_nm=factorization.y_nm,
+        x_nm=factorization.x_nm,
+    )
