@@ -93,7 +93,7 @@ def _solve_attrs(solution: CompositionSolution, n_unconverged: int) -> dict[str,
 
 
 def _check_inside(pixel: NDArray[np.int64], n_pixels: int) -> None:
-    if pixel.size and not (0 <= pixel.min() and pixel.max() < n_pixels):
+    if pixel.size and not (pixel.min() >= 0 and pixel.max() < n_pixels):
         raise InputError(
             f"a tile holds pixel {int(pixel.max())}, but the map has {n_pixels} pixels"
         )

@@ -211,7 +211,9 @@ def tile_regions(
         label = np.full(counts.n_pixels, -1, dtype=np.int32)
         label[inner] = nearest(features[inner], half_centroids)[0]
         sums.append(pool(sum_half, label, plan.n_regions))
-    return tuple(_stacked(first, second) for first, second in zip(sums[::2], sums[1::2], strict=True))
+    return tuple(
+        _stacked(first, second) for first, second in zip(sums[::2], sums[1::2], strict=True)
+    )
 
 
 def pool(counts: SparseCounts, label: NDArray[np.int32], n_regions: int) -> RegionStatistics:
@@ -244,9 +246,7 @@ def _stacked(first: RegionStatistics, second: RegionStatistics) -> RegionStatist
     )
 
 
-def _halves(
-    counts: SparseCounts, plan: PoolingPlan
-) -> Iterator[tuple[SparseCounts, SparseCounts]]:
+def _halves(counts: SparseCounts, plan: PoolingPlan) -> Iterator[tuple[SparseCounts, SparseCounts]]:
     """Pairs (half to label on, half to sum) for every thinning, both ways."""
     for i in range(plan.n_thinnings):
         first, second = thin(counts, plan.seed + i)
@@ -278,9 +278,7 @@ def _features(
     return features, total
 
 
-def _core_index(
-    shape: tuple[int, int], core: tuple[slice, slice] | None
-) -> NDArray[np.int64]:
+def _core_index(shape: tuple[int, int], core: tuple[slice, slice] | None) -> NDArray[np.int64]:
     """Places, within the padded tile, of the pixels of the tile itself."""
     places = np.arange(shape[0] * shape[1]).reshape(shape)
     return places.ravel() if core is None else places[core].ravel()

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 _START_FLOOR = 1e-3
 _START_SWEEPS = 30
+#: The valley of maximum likelihood is flat: walking it to its end moves only the start, radian.
+_START_TOLERANCE = 1e-3
 #: Thinnings whose answers differ by more than this are fitted again from the most central one.
 _DISAGREEMENT_DEG = 3.0
 #: A phase with a smaller share of the counts is none.
@@ -183,7 +185,7 @@ def _solve_one(
         raise _too_many(n_phases, n_carried)
     abundance, weight = _start(data, chosen)
     likeliest = fit(
-        data, abundance, weight, max_rounds=options.max_rounds, tolerance=options.tolerance
+        data, abundance, weight, max_rounds=options.max_rounds, tolerance=_START_TOLERANCE
     )
     corner = vertices.vertices_of_fit(data, likeliest.abundance, likeliest.weight)
     if len(corner) < n_phases:
@@ -243,10 +245,7 @@ def _ordered(thinnings: Sequence[PooledData], answers: Sequence[SparseResult]) -
     order = np.argsort(-reference.abundance.sum(axis=0), kind="stable")
     spectrum = reference.weight[order] @ columns
     return np.stack(
-        [
-            answer.weight[alignment.matched(spectrum, answer.weight @ columns)]
-            for answer in answers
-        ]
+        [answer.weight[alignment.matched(spectrum, answer.weight @ columns)] for answer in answers]
     )
 
 

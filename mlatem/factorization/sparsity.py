@@ -48,14 +48,10 @@ class SparseResult:
     converged: bool
 
 
-def abundances_at(
-    data: PooledData, weight: Array, options: settings.Factorize
-) -> ScoringResult:
+def abundances_at(data: PooledData, weight: Array, options: settings.Factorize) -> ScoringResult:
     """Abundances of maximum likelihood at fixed weights."""
     even = np.repeat(data.totals[:, None] / len(weight), len(weight), axis=1)
-    abundance, _ = expectation_maximization(
-        data, even, weight, _START_SWEEPS, hold_weight=True
-    )
+    abundance, _ = expectation_maximization(data, even, weight, _START_SWEEPS, hold_weight=True)
     return fit(
         data,
         abundance,
@@ -104,7 +100,7 @@ def fit_sparse(
             weight,
             penalty=_penalty_at(data, abundance, weight, columns),
             max_rounds=options.max_rounds,
-            tolerance=max(options.tolerance, 0.1 * _STEADY),
+            tolerance=options.tolerance,
         )
         turned = spectral_angle(weight @ data.columns, result.weight @ data.columns).max()
         abundance, weight = result.abundance, result.weight
