@@ -98,12 +98,8 @@ def convert(
 ) -> None:
     """Convert raw vendor files into a chunked store."""
     from mlatem import settings, steps
-    from mlatem.sheet import DatasetRow
 
-    row = DatasetRow.from_strings(
-        {"dataset": _name(store), "path": ";".join(str(path) for path in raw)}
-    )
-    steps.convert(row, store=store, settings=settings.Convert(memory_limit_gb=memory_limit_gb))
+    steps.convert(raw, store, settings=settings.Convert(memory_limit_gb=memory_limit_gb))
     typer.echo(f"wrote {store}")
 
 

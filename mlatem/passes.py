@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import reduce
+from operator import add
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +15,28 @@ from numpy.typing import NDArray
 from mlatem.denoising.moments import tile_statistics
 from mlatem.denoising.scores import scores
 from mlatem.errors import InputError
-from mlatem.model import Basis, Dictionary, SparseCounts, TileStatistics
+from mlatem.factorization.abundances import (
+    DominantSums,
+    PixelAbundances,
+    dominant,
+    fit_abundances,
+)
+from mlatem.factorization.regions import (
+    PoolingPlan,
+    ScoreSample,
+    add_regions,
+    place_centroids,
+    tile_regions,
+    tile_sample,
+)
+from mlatem.model import Basis, Dictionary, RegionStatistics, SparseCounts, TileStatistics
 from mlatem.parallel import map_tiles
 from mlatem.tiling import Tile, plan_tiles
 
 #: Called with the number of finished tiles and of all tiles.
 Progress = Callable[[int, int], None]
+
+R = TypeVar("R")
 
 _DEFAULT_TILE = (128, 128)
 
@@ -87,7 +105,7 @@ class TileSource:
 def statistics_pass(source: TileSource) -> TileStatistics:
     """Second moments of the whole map."""
     total = TileStatistics.zero(source.n_energy)
-    for part in _over(source, lambda tile: tile_statistics(source.load(tile))):
+    for part in _over(source, source.tiles, lambda tile: tile_statistics(source.load(tile))):
         total = total + part
     return total
 
@@ -95,9 +113,8 @@ def statistics_pass(source: TileSource) -> TileStatistics:
 def scores_pass(source: TileSource, basis: Basis) -> NDArray[np.float32]:
     """Scores of all pixels, shape (ny, nx, rank)."""
     result = np.empty((*source.shape, basis.rank), dtype=np.float32)
-    for tile, part in zip(
-        source.tiles, _over(source, lambda tile: scores(source.load(tile), basis)), strict=True
-    ):
+    parts = _over(source, source.tiles, lambda tile: scores(source.load(tile), basis))
+    for tile, part in zip(source.tiles, parts, strict=True):
         result[tile.slices] = part.reshape(*tile.shape, basis.rank)
     return result
 
@@ -105,17 +122,71 @@ def scores_pass(source: TileSource, basis: Basis) -> NDArray[np.float32]:
 def sum_spectrum_pass(source: TileSource) -> NDArray[np.float64]:
     """Summed spectrum of the whole map, shape (n_energy,)."""
     total = np.zeros(source.n_energy)
-    for part in _over(source, lambda tile: source.load(tile).sum_spectrum()):
+    for part in _over(source, source.tiles, lambda tile: source.load(tile).sum_spectrum()):
         total += part
     return total
 
 
-def _over(
-    source: TileSource, function: Callable[[Tile], Any], tiles: Sequence[Tile] | None = None
-) -> Any:
-    return map_tiles(
-        function,
-        source.tiles if tiles is None else tiles,
-        threads=source.threads,
-        progress=source.progress,
-    )
+def centroids_pass(
+    source: TileSource, axes: NDArray[np.float64], plan: PoolingPlan
+) -> NDArray[np.float64]:
+    """Centroids of the regions, shared by all tiles, shape (n_halves, n_regions, n_axes)."""
+
+    def sample(tile: Tile) -> ScoreSample:
+        outer = tile.padded(plan.halo_px, source.shape)
+        return tile_sample(
+            source.load(outer), axes, plan, shape=outer.shape, core=tile.within(outer)
+        )
+
+    return place_centroids(reduce(add, _over(source, source.tiles, sample)), plan)
+
+
+def regions_pass(
+    source: TileSource,
+    axes: NDArray[np.float64],
+    centroids: NDArray[np.float64],
+    plan: PoolingPlan,
+    tiles: Sequence[Tile],
+) -> tuple[RegionStatistics, ...]:
+    """Summed spectra of the regions of some tiles, one record per thinning.
+
+    Records of other tiles of the same map add up to those of the map.
+    """
+    n_rows = 2 * plan.n_regions
+    total = tuple(RegionStatistics.zero(n_rows, source.n_energy) for _ in range(plan.n_thinnings))
+
+    def pool(tile: Tile) -> tuple[RegionStatistics, ...]:
+        outer = tile.padded(plan.halo_px, source.shape)
+        return tile_regions(
+            source.load(outer), axes, centroids, plan, shape=outer.shape, core=tile.within(outer)
+        )
+
+    for part in _over(source, tiles, pool):
+        total = add_regions(total, part)
+    return total
+
+
+TileAbundances = tuple[NDArray[np.int64], PixelAbundances, DominantSums]
+
+
+def abundances_pass(
+    source: TileSource, spectrum: NDArray[np.float64], tiles: Sequence[Tile]
+) -> Iterator[TileAbundances]:
+    """Abundances in every pixel of some tiles, for phase spectra of shape (n_phases, n_energy).
+
+    Yields
+    ------
+    pixel, abundances, sums
+        What `mlatem.factorization.merge.merge` takes, tile by tile.
+    """
+
+    def fit(tile: Tile) -> TileAbundances:
+        counts = source.load(tile)
+        result = fit_abundances(counts, spectrum)
+        return counts.pixel, result, dominant(counts, result.abundance)
+
+    return _over(source, tiles, fit)
+
+
+def _over(source: TileSource, tiles: Sequence[Tile], function: Callable[[Tile], R]) -> Iterator[R]:
+    return map_tiles(function, tiles, threads=source.threads, progress=source.progress)

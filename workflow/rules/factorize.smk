@@ -4,18 +4,32 @@
 # number changes nothing in the answer.
 
 
+rule place_regions:
+    """Plan how similar pixels are pooled."""
+    input:
+        store="results/{dataset}/spim.zarr",
+        lowrank="results/{dataset}/lowrank.zarr",
+    output:
+        temp("results/{dataset}/blocks/regions.npz"),
+    params:
+        row=row("dataset", "path", "n_phases"),
+        factorize=section("factorize"),
+    log:
+        "logs/{dataset}/place_regions.log",
+    benchmark:
+        "logs/{dataset}/place_regions.benchmark.tsv"
+    threads: 2
+    script:
+        "../scripts/place_regions.py"
+
+
 rule pool_regions:
     """Sum the spectra of similar pixels in one block of tiles."""
     input:
         store="results/{dataset}/spim.zarr",
-        calibration="results/{dataset}/calibration.json",
-        lowrank="results/{dataset}/lowrank.zarr",
+        regions="results/{dataset}/blocks/regions.npz",
     output:
-        temp("results/{dataset}/blocks/regions-{scatteritem}.npz"),
-    params:
-        row=row("dataset", "path", "n_phases"),
-        edxs=section("edxs"),
-        factorize=section("factorize"),
+        temp("results/{dataset}/blocks/sums-{scatteritem}.npz"),
     log:
         "logs/{dataset}/pool_regions-{scatteritem}.log",
     benchmark:
@@ -28,9 +42,9 @@ rule pool_regions:
 rule solve_compositions:
     """Compositions of the phases from the pooled spectra of all blocks."""
     input:
-        calibration="results/{dataset}/calibration.json",
         store="results/{dataset}/spim.zarr",
-        regions=gather.block("results/{{dataset}}/blocks/regions-{scatteritem}.npz"),
+        calibration="results/{dataset}/calibration.json",
+        sums=gather.block("results/{{dataset}}/blocks/sums-{scatteritem}.npz"),
     output:
         "results/{dataset}/compositions.npz",
     params:

@@ -6,7 +6,7 @@ from mlatem.sheet import DatasetRow
 
 with to_file(snakemake.log[0]):
     steps.convert(
-        DatasetRow.from_strings(snakemake.params.row),
-        store=snakemake.output[0],
+        DatasetRow.from_strings(snakemake.params.row).path,
+        snakemake.output[0],
         settings=settings.Convert(**snakemake.params.convert),
     )

@@ -8,9 +8,11 @@ with to_file(snakemake.log[0]):
     steps.solve_compositions(
         snakemake.input.store,
         snakemake.input.calibration,
-        snakemake.input.regions,
+        snakemake.input.sums,
         compositions=snakemake.output[0],
-        row=DatasetRow.from_strings(snakemake.params.row),
         edxs=settings.Edxs(**snakemake.params.edxs),
-        settings=settings.Factorize(**snakemake.params.factorize),
+        settings=steps.factorize_settings(
+            DatasetRow.from_strings(snakemake.params.row),
+            settings.Factorize(**snakemake.params.factorize),
+        ),
     )

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machine learning tools for analytical TEM: spectrum images to quantified phases.
+
+The functions below work from a notebook; the workflow and the command line call the same ones.
+They are imported when first used, so that `import mlatem` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlatem.api import (  # noqa: F401
+        calibrate,
+        denoise,
+        edxs_dictionary,
+        factorize,
+        quantify,
+        quantify_pixels,
+        reconstruct,
+    )
+    from mlatem.io.read import read  # noqa: F401
+    from mlatem.io.store import open_store as open  # noqa: F401
+    from mlatem.model import Dictionary  # noqa: F401
+    from mlatem.steps.convert import convert  # noqa: F401
+    from mlatem.steps.simulate import simulate  # noqa: F401
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Dictionary": ("mlatem.model", "Dictionary"),
+    "calibrate": ("mlatem.api", "calibrate"),
+    "convert": ("mlatem.steps.convert", "convert"),
+    "denoise": ("mlatem.api", "denoise"),
+    "edxs_dictionary": ("mlatem.api", "edxs_dictionary"),
+    "factorize": ("mlatem.api", "factorize"),
+    "open": ("mlatem.io.store", "open_store"),
+    "quantify": ("mlatem.api", "quantify"),
+    "quantify_pixels": ("mlatem.api", "quantify_pixels"),
+    "read": ("mlatem.io.read", "read"),
+    "reconstruct": ("mlatem.api", "reconstruct"),
+    "simulate": ("mlatem.steps.simulate", "simulate"),
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mlatem' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value = getattr(importlib.import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

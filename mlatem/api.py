@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The functions of `import mlatem`: arrays and datasets in, datasets out, no file written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from mlatem import settings as _settings
+from mlatem.calibration import calibrate_image
+from mlatem.denoising.rank import low_rank, rank_decision
+from mlatem.denoising.scores import reconstruct as reconstruct_counts
+from mlatem.errors import InputError
+from mlatem.factorization.merge import merge
+from mlatem.factorization.regions import PoolingPlan, plan_pooling
+from mlatem.factorization.solver import (
+    CompositionSolution,
+    estimate_n_phases,
+    solve_compositions,
+)
+from mlatem.io.labels import image_from_frame
+from mlatem.model import (
+    Basis,
+    Calibration,
+    Dictionary,
+    Factorization,
+    PhaseTable,
+    RegionStatistics,
+    SpectrumImage,
+)
+from mlatem.passes import (
+    TileSource,
+    abundances_pass,
+    centroids_pass,
+    regions_pass,
+    scores_pass,
+    statistics_pass,
+)
+from mlatem.physics.dictionary import dictionary_from_calibration
+from mlatem.quantification.edxs import quantify as quantify_phases
+from mlatem.quantification.maps import pixel_maps
+
+_logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+#: What the functions take as spectrum image: a Dataset with `counts`, a tree with the group `edxs`,
+#: or the record. `factorize` and `denoise` also take an array (ny, nx, n_energy).
+SpectrumImageLike = SpectrumImage | xr.Dataset | xr.DataTree
+
+
+def spectrum_image(data: SpectrumImageLike) -> SpectrumImage:
+    """The record of a labelled spectrum image.
+
+    Parameters
+    ----------
+    data : SpectrumImage, Dataset or DataTree
+        A dataset as in the group `edxs` of what `mlatem.read` and `mlatem.open` return, or the
+        whole tree.
+
+    Raises
+    ------
+    InputError
+        If there is no such group, or the dataset has no `counts`.
+    """
+    if isinstance(data, SpectrumImage):
+        return data
+    if isinstance(data, xr.DataTree):
+        data = data.children.get("edxs", data).to_dataset()
+    if "counts" not in data:
+        raise InputError(
+            f"no variable 'counts' among {list(data)}: give the group of a spectrum image, for "
+            'example tree["edxs"]'
+        )
+    return image_from_frame(data.drop_vars("counts"), data["counts"].data)
+
+
+def calibrate(
+    data: SpectrumImageLike,
+    elements: Sequence[str],
+    *,
+    system_elements: Sequence[str] | None = None,
+    thickness_nm: float | None = None,
+    density_g_cm3: float | None = None,
+    beam_energy_kev: float | None = None,
+    take_off_angle_deg: float | None = None,
+    edxs: _settings.Edxs | None = None,
+    settings: _settings.Calibrate | None = None,
+    **options: Any,
+) -> Calibration:
+    """Energy axis, resolution, mean composition and absorption from the sum spectrum.
+
+    Parameters
+    ----------
+    data : SpectrumImage, Dataset or DataTree
+    elements : sequence of str
+        Elements of the specimen.
+    system_elements : sequence of str, optional
+        Elements of grid, holder and collimator; those of `edxs` if not given.
+    thickness_nm, density_g_cm3 : float, optional
+        Of the specimen. Without a thickness absorption is left out; without a density it is
+        estimated from the composition.
+    beam_energy_kev, take_off_angle_deg : float, optional
+        Take precedence over the file's.
+    edxs, settings : settings records, optional
+    **options
+        `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    InputError
+        If the beam energy is not known, an element is unknown, or the sum spectrum cannot be used.
+    """
+    return calibrate_image(
+        spectrum_image(data),
+        elements=elements,
+        system_elements=system_elements,
+        acquisition={
+            "thickness_nm": thickness_nm,
+            "density_g_cm3": density_g_cm3,
+            "beam_energy_kev": beam_energy_kev,
+            "take_off_angle_deg": take_off_angle_deg,
+        },
+        edxs=edxs or _settings.Edxs(),
+        settings=settings or _settings.Calibrate(),
+        **options,
+    )
+
+
+def edxs_dictionary(
+    data: SpectrumImageLike, calibration: Calibration, *, edxs: _settings.Edxs | None = None
+) -> Dictionary:
+    """The dictionary of physical columns for a calibrated spectrum image.
+
+    Parameters
+    ----------
+    data : SpectrumImage, Dataset or DataTree
+    calibration : Calibration
+        From `mlatem.calibrate`.
+    edxs : settings.Edxs, optional
+
+    Returns
+    -------
+    Dictionary
+    """
+    energy = spectrum_image(data).energy
+    dictionary = dictionary_from_calibration(energy, calibration, edxs or _settings.Edxs())
+    return replace(dictionary, first_channel=calibration.first_channel)
+
+
+def _source(data: SpectrumImageLike | Any, dictionary: Dictionary, **options: Any) -> TileSource:
+    """The counts of anything that holds them, and the part that the dictionary describes."""
+    if isinstance(data, SpectrumImage | xr.Dataset | xr.DataTree):
+        image = spectrum_image(data)
+        label, counts = image.name or "counts", image.counts
+    else:
+        label, counts = "counts", data if hasattr(data, "ndim") else np.asarray(data)
+    return TileSource.for_dictionary(counts, dictionary, label=label, **options)
+
+
+def denoise(
+    data: SpectrumImageLike | Any,
+    dictionary: Dictionary,
+    *,
+    settings: _settings.Denoise | None = None,
+    **options: Any,
+) -> xr.Dataset:
+    """Low-rank basis of a spectrum image and the scores of its pixels, in two passes.
+
+    Parameters
+    ----------
+    data : SpectrumImage, Dataset, DataTree or array of shape (ny, nx, n_energy)
+    dictionary : Dictionary
+    settings : settings.Denoise, optional
+    **options
+        `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
+
+    Returns
+    -------
+    lowrank : Dataset
+        The basis (see `mlatem.model.Basis`) and `scores` (y, x, axis), in units of the noise's
+        standard deviation. The product is kept factored: `mlatem.reconstruct` gives spectra.
+    """
+    settings = settings or _settings.Denoise()
+    source = _source(data, dictionary, **options)
+    statistics = statistics_pass(source)
+    basis = low_rank(statistics, dictionary, settings)
+    result = basis.to_dataset()
+    result.attrs["total_counts"] = float(statistics.total.sum())
+    result.attrs["first_channel"] = source.channels.start
+    result["scores"] = (("y", "x", "axis"), scores_pass(source, basis))
+    result.attrs["decision"] = rank_decision(basis, settings).to_dict()
+    _logger.info("denoised %s: rank %d", source.shape, basis.rank)
+    return result
+
+
+def factorize(
+    data: SpectrumImageLike | Any,
+    dictionary: Dictionary,
+    n_phases: int | str | None = None,
+    *,
+    settings: _settings.Factorize | None = None,
+    seed: int | None = None,
+    **options: Any,
+) -> xr.Dataset:
+    """Phases of a spectrum image: compositions, spectra and abundance maps.
+
+    Parameters
+    ----------
+    data : SpectrumImage, Dataset, DataTree or array of shape (ny, nx, n_energy)
+        Raw counts.
+    dictionary : Dictionary
+    n_phases : int or "auto", optional
+        Takes precedence over the settings'.
+    settings : settings.Factorize, optional
+    seed : int, optional
+        Takes precedence over the settings'.
+    **options
+        `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
+
+    Returns
+    -------
+    factorization : Dataset
+        `spectrum` (phase, energy), `abundance` (y, x, phase), `coefficient` (phase, column) with
+        their standard deviations; see `mlatem.model.Factorization`.
+
+    Raises
+    ------
+    InputError
+        If the counts cannot be used, or carry fewer phases than asked for.
+    ConvergenceError
+        If the compositions could not be found.
+    """
+    given = {"n_phases": n_phases, "seed": seed}
+    settings = _settings.Factorize(
+        **{**(settings or _settings.Factorize()).model_dump(), **_without_none(given)}
+    )
+    source = _source(data, dictionary, **options)
+    y_nm, x_nm = _positions(data, source.shape)
+    statistics = statistics_pass(source)
+    basis = low_rank(statistics, dictionary)
+    axes = basis.axes * basis.weights
+    plan = plan_regions(float(statistics.total.sum()), source.shape, settings)
+    centroids = centroids_pass(source, axes, plan)
+    regions = regions_pass(source, axes, centroids, plan, source.tiles)
+    solution = solve_phases(regions, dictionary, settings)
+    spectrum = solution.coefficient @ dictionary.columns
+    tiles = abundances_pass(source, spectrum, source.tiles)
+    attrs = {"settings": settings.model_dump(mode="json")}
+    result = merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
+    return result.to_dataset()
+
+
+def plan_regions(
+    total_counts: float, shape: tuple[int, int], settings: _settings.Factorize
+) -> PoolingPlan:
+    """How the pixels of a map of `shape` (ny, nx) are pooled, from its counts in the window."""
+    n_phases = settings.n_phases if isinstance(settings.n_phases, int) else None
+    return plan_pooling(total_counts, shape[0] * shape[1], n_phases=n_phases, options=settings)
+
+
+def solve_phases(
+    regions: Sequence[RegionStatistics], dictionary: Dictionary, settings: _settings.Factorize
+) -> CompositionSolution:
+    """Compositions from pooled spectra, with the number of phases as the settings say.
+
+    Raises
+    ------
+    InputError, ConvergenceError
+        As `factorize`.
+    """
+    n_phases = settings.n_phases
+    if not isinstance(n_phases, int):
+        n_phases = estimate_n_phases(regions, dictionary)
+    return solve_compositions(regions, dictionary, n_phases, options=settings)
+
+
+def quantify(
+    factorization: xr.Dataset | Factorization,
+    *,
+    dataset: str = "",
+    settings: _settings.Quantify | None = None,
+) -> PhaseTable:
+    """Atomic and weight percent of every phase.
+
+    Parameters
+    ----------
+    factorization : Dataset or Factorization
+        From `mlatem.factorize`.
+    dataset : str, optional
+        Name written into the table.
+    settings : settings.Quantify, optional
+
+    Returns
+    -------
+    PhaseTable
+    """
+    return quantify_phases(_record(factorization), dataset=dataset, settings=settings)
+
+
+def quantify_pixels(
+    factorization: xr.Dataset | Factorization, *, settings: _settings.Quantify | None = None
+) -> xr.Dataset:
+    """Maps of atomic percent with their standard deviations, and the phase map.
+
+    Parameters
+    ----------
+    factorization : Dataset or Factorization
+    settings : settings.Quantify, optional
+
+    Returns
+    -------
+    maps : Dataset
+        `atomic_percent` and `sigma` (y, x, element), `phase` (y, x); see `mlatem.model.PixelMaps`.
+    """
+    return pixel_maps(_record(factorization), settings=settings).to_dataset()
+
+
+def reconstruct(lowrank: xr.Dataset) -> xr.DataArray:
+    """Denoised spectra of pixels from the factored product of `denoise`.
+
+    Parameters
+    ----------
+    lowrank : Dataset
+        Of any pixels: select what is needed first, for example `lowrank.isel(y=3, x=5)`.
+
+    Returns
+    -------
+    counts : DataArray of shape (..., energy), float32
+    """
+    scores = lowrank["scores"]
+    counts = reconstruct_counts(scores.values, Basis.from_dataset(lowrank))
+    dims = (*(dim for dim in scores.dims if dim != "axis"), "energy")
+    return xr.DataArray(counts, dims=dims, coords={"energy": lowrank["energy"]}, name="counts")
+
+
+def _record(factorization: xr.Dataset | Factorization) -> Factorization:
+    if isinstance(factorization, Factorization):
+        return factorization
+    return Factorization.from_dataset(factorization)
+
+
+def _positions(
+    data: SpectrumImageLike | Any, shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positions of rows and columns in nm; their numbers for an array, which has none."""
+    if isinstance(data, SpectrumImage | xr.Dataset | xr.DataTree):
+        image = spectrum_image(data)
+        return image.y_nm, image.x_nm
+    return np.arange(shape[0], dtype=float), np.arange(shape[1], dtype=float)
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

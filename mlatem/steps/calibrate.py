@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Calibration of a store."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+from mlatem import settings as _settings
+from mlatem.calibration import calibrate_image
+from mlatem.io.atomic import write_json
+from mlatem.sheet import DatasetRow
+from mlatem.steps.inputs import open_source
+from mlatem.steps.progress import progress
+
+
+def calibrate(
+    store: str | PathLike[str],
+    *,
+    calibration: str | PathLike[str],
+    row: DatasetRow,
+    edxs: _settings.Edxs,
+    settings: _settings.Calibrate,
+    threads: int = 1,
+) -> None:
+    """Calibrate a store on its sum spectrum.
+
+    Parameters
+    ----------
+    store : path-like
+        What `convert` wrote.
+    calibration : path-like
+        JSON file to write.
+    row : DatasetRow
+        Elements, thickness and what else the sample sheet knows.
+    edxs, settings : settings records
+    threads : int, optional
+        Tiles worked on at a time.
+
+    Raises
+    ------
+    InputError
+        As `mlatem.calibrate`.
+    """
+    image, tile_shape = open_source(store)
+    with progress("calibrate") as advance:
+        result = calibrate_image(
+            image,
+            elements=row.elements,
+            system_elements=row.system_elements,
+            acquisition=row.acquisition,
+            edxs=edxs,
+            settings=settings,
+            tile_shape=tile_shape,
+            threads=threads,
+            progress=advance,
+        )
+    write_json(calibration, result.to_dict())

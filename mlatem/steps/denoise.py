@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Low-rank basis and scores of a store."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+from mlatem import api
+from mlatem import settings as _settings
+from mlatem.io.datasets import save_dataset
+from mlatem.steps.inputs import load_calibration, open_source
+from mlatem.steps.progress import progress
+
+
+def denoise(
+    store: str | PathLike[str],
+    calibration: str | PathLike[str],
+    *,
+    lowrank: str | PathLike[str],
+    edxs: _settings.Edxs,
+    settings: _settings.Denoise,
+    threads: int = 1,
+) -> None:
+    """Find the low-rank basis of a store and the scores of its pixels, in two passes.
+
+    Parameters
+    ----------
+    store, calibration : path-like
+        What `convert` and `calibrate` wrote.
+    lowrank : path-like
+        Folder to write.
+    edxs, settings : settings records
+    threads : int, optional
+        Tiles worked on at a time.
+    """
+    image, tile_shape = open_source(store)
+    dictionary = api.edxs_dictionary(image, load_calibration(calibration), edxs=edxs)
+    with progress("denoise") as advance:
+        result = api.denoise(
+            image,
+            dictionary,
+            settings=settings,
+            threads=threads,
+            tile_shape=tile_shape,
+            progress=advance,
+        )
+    save_dataset(result, lowrank)
