@@ -21,6 +21,8 @@ REACHED = 1e-12
 MODEL_FLOOR = 1e-9
 #: Smallest curvature that is added to the scaled normal equations.
 RIDGE = 1e-10
+#: Gains below this part of the counts are lost in the rounding of the deviance.
+RESOLUTION = 1e-10
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def fit_counts(
     Raises
     ------
     InputError
-        If the spectrum is empty, holds no counts, NaN or negative values, or a column is zero.
+        If the spectrum is empty, holds no counts, NaN or negative values, a column is zero, or
+        the start has not one value per column.
     ConvergenceError
         If the steps did not reach the tolerance.
 
@@ -96,11 +99,12 @@ def fit_counts(
     """
     counts = checked_spectrum(spectrum)
     matrix = _checked_columns(columns, counts.size)
-    reached = matrix.max(axis=0) > REACHED * matrix.max()
     area = matrix.sum(axis=1)
-    scaled = (matrix / area[:, None])[:, reached]
+    scaled = matrix / area[:, None]
+    reached = scaled.max(axis=0) > REACHED * scaled.max()
+    scaled = scaled[:, reached]
     problem = _Problem(counts[reached], scaled)
-    amount = _start_amounts(problem, None if start is None else np.asarray(start) * area)
+    amount = _start_amounts(problem, None if start is None else _checked_start(start, area) * area)
     for _ in range(em_rounds):
         amount = problem.em_step(amount)
     amount = _newton(problem, amount, max_rounds, tolerance)
@@ -196,13 +200,21 @@ def poisson_deviance(counts: Array, model: Array) -> float:
     return float(2.0 * np.sum(xlogy(counts, counts / model) - counts + model))
 
 
+def _checked_start(start: ArrayLike, area: Array) -> Array:
+    values = np.nan_to_num(np.asarray(start, dtype=np.float64))
+    if values.shape != area.shape:
+        raise InputError(f"start has shape {values.shape}, expected {area.shape}: one per column")
+    return values
+
+
 def _start_amounts(problem: _Problem, start: Array | None) -> Array:
     total = problem.counts.sum()
     n_columns = len(problem.columns)
     if start is None:
         return np.full(n_columns, total / n_columns)
     # A small part of everything lets columns grow that the start holds at zero.
-    return np.maximum(np.nan_to_num(start), 1e-6 * total / n_columns)
+    lifted: Array = np.maximum(start, 1e-6 * total / n_columns)
+    return lifted
 
 
 def _newton(problem: _Problem, amount: Array, max_rounds: int, tolerance: float) -> Array:
@@ -218,12 +230,14 @@ def _newton(problem: _Problem, amount: Array, max_rounds: int, tolerance: float)
         while new > deviance - 1e-4 * length * expected and length > 1e-8:
             length *= 0.5
             new = problem.deviance(amount + length * step)
-        if new >= deviance:
+        if new >= deviance and expected < RESOLUTION * max(deviance, problem.counts.sum()):
             # The expected gain is below what floating point resolves.
             return amount
+        if new >= deviance:
+            break
         amount, deviance = np.maximum(amount + length * step, 0.0), new
     raise ConvergenceError(
-        f"Poisson fit of {len(amount)} columns did not converge in {max_rounds} steps (deviance "
+        f"Poisson fit of {len(amount)} columns did not converge in {max_rounds} rounds (deviance "
         f"{deviance:.6g}): leave out columns that the data cannot tell apart"
     )
 
@@ -240,5 +254,5 @@ def _bounded_minimum(amount: Array, gradient: Array, curvature: Array) -> Array:
         root = cholesky(unit + 1e-6 * np.eye(len(scale)))
     present = amount / scale
     right = root @ present - solve_triangular(root, gradient * scale, trans="T")
-    minimum: Array = nnls(root, right)[0] * scale
+    minimum: Array = nnls(root, right, maxiter=30 * len(scale))[0] * scale
     return minimum

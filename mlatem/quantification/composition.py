@@ -29,6 +29,11 @@ def element_matrix(dictionary: Dictionary) -> tuple[tuple[str, ...], NDArray[np.
     ------
     InputError
         If no column is quantified.
+
+    Notes
+    -----
+    Columns of one element share its atoms, as two chemical states do: their coefficients add up.
+    Lines that always come together belong into one column, otherwise atoms are counted twice.
     """
     quantified = dictionary.quantified
     elements = tuple(

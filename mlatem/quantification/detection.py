@@ -15,6 +15,9 @@ _CURRIE_SIGMAS = 3.29
 #: Expected counts below which a channel counts as empty, so that it carries no infinite weight.
 _EMPTY_CHANNEL_COUNTS = 1e-3
 
+#: Directions of the scaled information below this part of the largest are rounding errors.
+_RESOLUTION = 1e-12
+
 
 def null_sigma(
     coefficient: NDArray[np.float64],
@@ -107,8 +110,10 @@ def _poisson_covariance(
 ) -> NDArray[np.float64]:
     """Inverse Fisher information of the coefficients for `n_counts` times their spectrum."""
     columns = dictionary.columns
-    norm = np.linalg.norm(columns, axis=1)
-    unit = columns / norm[:, None]
     expected = np.maximum(n_counts * (coefficient @ columns), _EMPTY_CHANNEL_COUNTS)
-    information = n_counts**2 * (unit / expected) @ unit.T
-    return np.linalg.pinv(information, hermitian=True) / np.outer(norm, norm)
+    weighted = columns * (n_counts / np.sqrt(expected))
+    norm = np.linalg.norm(weighted, axis=1)
+    unit = weighted / norm[:, None]
+    inverse = np.linalg.pinv(unit @ unit.T, rcond=_RESOLUTION, hermitian=True)
+    covariance: NDArray[np.float64] = inverse / np.outer(norm, norm)
+    return covariance

@@ -63,7 +63,8 @@ def quantify(
     Absolute columns: coefficients are proportional to atoms, at% are coefficients over their sum.
     `sigma_stat` is the delta method, J C J^T with J = (I - x 1^T) / sum and C the covariance of
     the coefficients; an element at zero, of which C holds no variance, takes that of its absence.
-    `sigma_sys` is J diag((c s)^2) J^T with s the relative uncertainties of the columns.
+    `sigma_sys` is J diag((c s)^2) J^T with s the relative uncertainties of the columns; NaN where
+    none of them has one, since not known is not zero.
     `detection_limit` is Currie's (Anal. Chem. 40 (1968) 586), see `detection.detection_limits`.
     """
     settings = settings or Quantify()
@@ -97,13 +98,13 @@ def _phase_rows(factorization: Factorization, phase: int) -> pd.DataFrame:
     fractions = atomic_fractions(matrix @ coefficient)
     weights = np.array([atomic_weight(e) for e in elements])
     filled = _with_absent_elements(coefficient, covariance, matrix, dictionary, n_counts)
-    factors = np.diag((coefficient * dictionary.factor_sigma) ** 2)
     return pd.DataFrame(
         {
             "element": elements,
             "atomic_percent": 100 * fractions,
             "sigma_stat": 100 * _sigma(jacobian, filled),
-            "sigma_sys": 100 * _sigma(jacobian, factors),
+            "sigma_sys": 100
+            * _sigma(jacobian, _factor_covariance(coefficient, len(elements), dictionary)),
             "weight_percent": 100 * weight_fractions(fractions, weights),
             "detection_limit": 100
             * detection_limits(coefficient, covariance, matrix, dictionary, n_counts=n_counts),
@@ -115,6 +116,15 @@ def _sigma(jacobian: NDArray[np.float64], covariance: NDArray[np.float64]) -> ND
     variance = np.einsum("ei,ij,ej->e", jacobian, covariance, jacobian)
     sigma: NDArray[np.float64] = np.sqrt(np.maximum(variance, 0.0))
     return sigma
+
+
+def _factor_covariance(
+    coefficient: NDArray[np.float64], n_elements: int, dictionary: Dictionary
+) -> NDArray[np.float64]:
+    """Covariance from the columns' intensities; NaN where they came without uncertainty."""
+    if not _has_prior(dictionary) and n_elements > 1:
+        return np.full(2 * coefficient.shape, np.nan)
+    return np.diag((coefficient * dictionary.factor_sigma) ** 2)
 
 
 def _with_absent_elements(
@@ -143,8 +153,11 @@ def _area_fractions(factorization: Factorization, min_counts: float) -> NDArray[
 
 
 def _source_of(dictionary: Dictionary) -> str:
-    has_prior = np.any(dictionary.factor_sigma[dictionary.quantified] > 0)
-    return STANDARDLESS if has_prior else _GIVEN
+    return STANDARDLESS if _has_prior(dictionary) else _GIVEN
+
+
+def _has_prior(dictionary: Dictionary) -> bool:
+    return bool(np.any(dictionary.factor_sigma[dictionary.quantified] > 0))
 
 
 def _lines(dictionary: Dictionary, element: str) -> str:
