@@ -8,10 +8,10 @@ import math
 import xraylib
 
 from mlatem.physics.ionization import check_beam_energy, check_tabulated
+from mlatem.units import ELECTRON_REST_ENERGY_KEV
 
 _RYDBERG_KEV = 0.013605693
 _BOHR_RADIUS_SQUARED_BARN = 2.8002852e7
-_ELECTRON_REST_KEV = 510.99895
 _K_ELECTRONS = 2
 
 
@@ -50,9 +50,11 @@ def casnati_k_cross_section(element: str, beam_energy_kev: float) -> float:
         return 0.0
     phi = 10.57 * math.exp(-1.736 / overvoltage + 0.317 / overvoltage**2)
     exponent = -0.0318 + 0.3160 / overvoltage - 0.1135 / overvoltage**2
-    psi = (edge / _RYDBERG_KEV) ** exponent
+    psi = float((edge / _RYDBERG_KEV) ** exponent)
     scale = _K_ELECTRONS * _BOHR_RADIUS_SQUARED_BARN * (_RYDBERG_KEV / edge) ** 2
-    relativistic = _gryzinski_factor(beam / _ELECTRON_REST_KEV, edge / _ELECTRON_REST_KEV)
+    relativistic = _gryzinski_factor(
+        beam / ELECTRON_REST_ENERGY_KEV, edge / ELECTRON_REST_ENERGY_KEV
+    )
     return scale * phi * psi * relativistic * math.log(overvoltage) / overvoltage
 
 

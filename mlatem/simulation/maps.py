@@ -30,7 +30,7 @@ def smooth_field(shape: tuple[int, int], correlation: float, rng: np.random.Gene
     field : ndarray of shape (ny, nx)
         Zero on a map of one pixel.
     """
-    field = gaussian_filter(rng.standard_normal(shape), correlation, mode="wrap")
+    field: Map = gaussian_filter(rng.standard_normal(shape), correlation, mode="wrap")
     field -= field.mean()
     spread = float(field.std())
     return field / spread if spread > 0 else field
@@ -70,10 +70,12 @@ def thickness_map(
     relative = np.broadcast_to(1.0 + wedge * position, shape).copy()
     if bumps > 0:
         relative *= np.exp(bumps * smooth_field(shape, correlation, rng))
-    return mean_nm * relative / relative.mean()
+    return np.asarray(mean_nm * relative / relative.mean())
 
 
-def grain_labels(shape: tuple[int, int], n_grains: int, rng: np.random.Generator) -> NDArray:
+def grain_labels(
+    shape: tuple[int, int], n_grains: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Voronoi cells of random points: the polycrystal of pixels nearest to each seed.
 
     Parameters
@@ -89,7 +91,7 @@ def grain_labels(shape: tuple[int, int], n_grains: int, rng: np.random.Generator
         0 to n_grains - 1.
     """
     seeds = rng.uniform(0.0, shape, size=(n_grains, 2))
-    pixels = np.stack(np.indices(shape), axis=-1).reshape(-1, 2) + 0.5
+    pixels = np.indices(shape).reshape(2, -1).T + 0.5
     _, nearest = cKDTree(seeds).query(pixels)
     return np.asarray(nearest, dtype=np.int64).reshape(shape)
 
@@ -203,7 +205,7 @@ def _along(shape: tuple[int, int], angle_deg: float) -> Map:
         shape[1] * np.sin(angle),
         shape[0] * np.cos(angle) + shape[1] * np.sin(angle),
     ]
-    return (position - min(ends)) / (max(ends) - min(ends))
+    return np.asarray((position - min(ends)) / (max(ends) - min(ends)))
 
 
 def layer_mask(
@@ -244,7 +246,7 @@ def layer_mask(
     distance = (_along(shape, angle_deg) - centre) * length
     if waviness > 0:
         distance = distance + waviness * smooth_field(shape, correlation, rng)
-    return (np.abs(distance) <= width / 2).astype(np.float64)
+    return np.asarray((np.abs(distance) <= width / 2).astype(np.float64))
 
 
 def gradient_mask(
@@ -273,14 +275,14 @@ def gradient_mask(
     mask : ndarray of shape (ny, nx)
     """
     rise = np.clip((_along(shape, angle_deg) - start) / (stop - start), 0.0, 1.0)
-    return maximum * rise**2 * (3.0 - 2.0 * rise)
+    return np.asarray(maximum * rise**2 * (3.0 - 2.0 * rise))
 
 
 def soften(mask: Map, sigma: float) -> Map:
     """A mask whose borders are smeared by a Gaussian of `sigma` pixels (interdiffusion)."""
     if sigma <= 0:
         return mask
-    return np.clip(gaussian_filter(mask, sigma, mode="nearest"), 0.0, 1.0)
+    return np.asarray(np.clip(gaussian_filter(mask, sigma, mode="nearest"), 0.0, 1.0))
 
 
 def paint(masks: list[Map]) -> Map:
@@ -320,6 +322,6 @@ def blur_by_probe(fractions: Map, sigma: float) -> Map:
     """
     if sigma <= 0:
         return fractions
-    blurred = gaussian_filter(fractions, (sigma, sigma, 0.0), mode="nearest")
+    blurred: Map = gaussian_filter(fractions, (sigma, sigma, 0.0), mode="nearest")
     blurred = np.clip(blurred, 0.0, None)
-    return blurred / blurred.sum(axis=-1, keepdims=True)
+    return np.asarray(blurred / blurred.sum(axis=-1, keepdims=True))
