@@ -17,6 +17,7 @@ from mlatem.calibration import calibrate_image
 from mlatem.denoising.rank import low_rank, rank_decision
 from mlatem.denoising.scores import reconstruct as reconstruct_counts
 from mlatem.errors import InputError
+from mlatem.factorization import verdicts
 from mlatem.factorization.merge import merge
 from mlatem.factorization.regions import PoolingPlan, plan_pooling
 from mlatem.factorization.solver import (
@@ -255,7 +256,7 @@ def factorize(
     solution = solve_phases(regions, dictionary, settings)
     spectrum = solution.coefficient @ dictionary.columns
     tiles = abundances_pass(source, spectrum, source.tiles)
-    attrs = {"settings": settings.model_dump(mode="json")}
+    attrs = solve_attrs(solution, settings)
     result = merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
     return result.to_dataset()
 
@@ -282,6 +283,15 @@ def solve_phases(
     if not isinstance(n_phases, int):
         n_phases = estimate_n_phases(regions, dictionary)
     return solve_compositions(regions, dictionary, n_phases, options=settings)
+
+
+def solve_attrs(solution: CompositionSolution, settings: _settings.Factorize) -> dict[str, Any]:
+    """What goes with a factorisation: settings, decisions and verdicts, JSON-safe."""
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "decisions": [d.to_dict() for d in verdicts.decisions(solution, settings)],
+        "verdicts": [v.to_dict() for v in verdicts.verdicts(solution)],
+    }
 
 
 def quantify(

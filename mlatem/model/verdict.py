@@ -33,7 +33,8 @@ class Verdict:
 
     name: str
     value: float
-    threshold: float
+    threshold: float | None
+    """Where "good" ends; None where there is no such number."""
     unit: str
     status: Status
     message: str

@@ -211,7 +211,7 @@ def merge(
         dictionary,
         y_nm=image.y_nm,
         x_nm=image.x_nm,
-        attrs={"settings": settings.model_dump(mode="json")},
+        attrs=api.solve_attrs(solution, settings),
     )
     save_dataset(result.to_dataset(), factorization)
 

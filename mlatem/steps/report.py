@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The page of one dataset, and DONE.json."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+import mlatem
+from mlatem import settings as _settings
+from mlatem.io.atomic import atomic_path, write_json
+from mlatem.io.datasets import json_safe, load_dataset
+from mlatem.io.sources import package_versions, sha256_of_file
+from mlatem.io.store import load_survey, open_store
+from mlatem.model import (
+    Basis,
+    Calibration,
+    Decision,
+    Factorization,
+    PhaseTable,
+    PixelMaps,
+    SpectrumImage,
+    Verdict,
+)
+from mlatem.reporting.inputs import ReportInputs, Survey
+from mlatem.reporting.report import render_report
+from mlatem.sheet import DatasetRow
+from mlatem.steps.inputs import load_calibration, open_source
+
+_PACKAGES = ("numpy", "numba", "scipy", "xarray", "zarr", "xraylib", "rosettasciio", "snakemake")
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """Where the results of a dataset lie."""
+
+    store: str | PathLike[str]
+    calibration: str | PathLike[str]
+    lowrank: str | PathLike[str]
+    factorization: str | PathLike[str]
+    table: str | PathLike[str]
+    maps: str | PathLike[str]
+
+    @classmethod
+    def in_folder(cls, folder: str | PathLike[str]) -> DatasetFiles:
+        """The files of a dataset's folder under the names that the workflow gives them."""
+        folder = Path(folder)
+        return cls(
+            store=folder / "spim.zarr",
+            calibration=folder / "calibration.json",
+            lowrank=folder / "lowrank.zarr",
+            factorization=folder / "factorization.zarr",
+            table=folder / "phases.csv",
+            maps=folder / "maps.zarr",
+        )
+
+
+def report(
+    files: DatasetFiles,
+    *,
+    page: str | PathLike[str],
+    figures: str | PathLike[str],
+    done: str | PathLike[str],
+    row: DatasetRow,
+    settings: _settings.Settings,
+) -> None:
+    """Write the page of a dataset, its figures beside, and last of all DONE.json.
+
+    Parameters
+    ----------
+    files : DatasetFiles
+        What the earlier steps wrote.
+    page, done : path-like
+        Files to write.
+    figures : path-like
+        Folder to write.
+    row : DatasetRow
+    settings : settings.Settings
+        Kept with the results.
+    """
+    inputs = _inputs(files, row, settings)
+    rendered = render_report(inputs)
+    with atomic_path(figures) as partial:
+        partial.mkdir()
+        for name, picture in {**rendered.figures, "thumbnail": rendered.thumbnail}.items():
+            (partial / f"{name}.png").write_bytes(picture)
+    with atomic_path(page) as partial:
+        partial.write_text(rendered.html, encoding="utf-8")
+    write_json(done, json_safe(_summary(inputs, files)))
+
+
+def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) -> ReportInputs:
+    image, _ = open_source(files.store)
+    calibration = load_calibration(files.calibration)
+    lowrank = load_dataset(files.lowrank)
+    factorization = Factorization.from_dataset(load_dataset(files.factorization))
+    return ReportInputs(
+        dataset=row.dataset,
+        factorization=factorization,
+        table=PhaseTable(pd.read_csv(files.table)),
+        maps=PixelMaps.from_dataset(load_dataset(files.maps)),
+        calibration=calibration,
+        acquisition=image.acquisition.updated(row.acquisition, "user"),
+        survey=_survey(load_survey(files.store)),
+        basis=Basis.from_dataset(lowrank),
+        decisions=_decisions(calibration, lowrank, factorization),
+        verdicts=(
+            *calibration.verdicts,
+            *(Verdict(**verdict) for verdict in factorization.attrs["verdicts"]),
+        ),
+        provenance=_provenance(files, image, row, settings),
+        total_counts=float(open_store(files.store)["edxs"]["counts"].attrs["total_counts"]),
+        settings=settings.report,
+    )
+
+
+def _decisions(
+    calibration: Calibration, lowrank: xr.Dataset, factorization: Factorization
+) -> tuple[Decision, ...]:
+    found = [lowrank.attrs["decision"], *factorization.attrs["decisions"]]
+    return (*calibration.decisions, *(Decision(**decision) for decision in found))
+
+
+def _survey(image: xr.DataArray | None) -> Survey | None:
+    if image is None:
+        return None
+    steps = [np.diff(image[axis].values).mean() if image.sizes[axis] > 1 else 1.0 for axis in "yx"]
+    return Survey(
+        image=np.asarray(image.values, dtype=np.float64),
+        pixel_nm=(float(steps[0]), float(steps[1])),
+        name=str(image.attrs.get("long_name", "survey")),
+    )
+
+
+def _provenance(
+    files: DatasetFiles, image: SpectrumImage, row: DatasetRow, settings: _settings.Settings
+) -> dict[str, Any]:
+    return {
+        "sources": open_store(files.store).attrs["source"],
+        "versions": {"mlatem": mlatem.__version__, **package_versions(_PACKAGES)},
+        "settings": settings.model_dump(mode="json"),
+        "sample_sheet": row.model_dump(mode="json", exclude_none=True),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "map": list(image.shape),
+    }
+
+
+def _summary(inputs: ReportInputs, files: DatasetFiles) -> dict[str, Any]:
+    phases = inputs.table.frame
+    return {
+        "dataset": inputs.dataset,
+        "n_phases": inputs.factorization.n_phases,
+        "elements": list(phases["element"].unique()),
+        "total_counts": inputs.total_counts,
+        "verdicts": [asdict(verdict) for verdict in inputs.verdicts],
+        "decisions": [asdict(decision) for decision in inputs.decisions],
+        "provenance": dict(inputs.provenance),
+        "outputs": {Path(files.table).name: sha256_of_file(files.table)},
+    }
