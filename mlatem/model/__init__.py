@@ -8,6 +8,7 @@ from mlatem.model.counts import SparseCounts, thin
 from mlatem.model.dictionary import Dictionary
 from mlatem.model.factorization import Factorization
 from mlatem.model.phase_table import PhaseTable
+from mlatem.model.pixel_maps import PixelMaps
 from mlatem.model.spectrum_image import SpectrumImage
 from mlatem.model.statistics import RegionStatistics, TileStatistics
 from mlatem.model.verdict import Decision, Verdict
@@ -21,6 +22,7 @@ __all__ = [
     "Estimate",
     "Factorization",
     "PhaseTable",
+    "PixelMaps",
     "RegionStatistics",
     "SparseCounts",
     "SpectrumImage",

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 
+import pandas as pd
+
 import mlatem
 from mlatem.errors import StoreError
 from mlatem.io.atomic import atomic_path, read_json, write_json
@@ -66,8 +68,15 @@ def _entry(name: str, folder: Path, logs: Path) -> IndexEntry:
         total_counts=done["total_counts"],
         verdicts=tuple(Verdict(**verdict) for verdict in done["verdicts"]),
         thumbnail=thumbnail,
-        link=f"{name}/report.html",
+        report=f"{name}/report.html",
+        seconds=_seconds(logs),
     )
+
+
+def _seconds(logs: Path) -> float | None:
+    """Wall time of all jobs of a dataset, from the workflow's benchmarks; None without any."""
+    times = [pd.read_csv(path, sep="\t")["s"].iloc[0] for path in logs.glob("*.benchmark.tsv")]
+    return float(sum(times)) if times else None
 
 
 def _failure(done: Path, logs: Path) -> str | None:

@@ -131,10 +131,10 @@ def _decisions(
 def _survey(image: xr.DataArray | None) -> Survey | None:
     if image is None:
         return None
-    steps = [np.diff(image[axis].values).mean() if image.sizes[axis] > 1 else 1.0 for axis in "yx"]
+    x_nm = image["x"].values
     return Survey(
         image=np.asarray(image.values, dtype=np.float64),
-        pixel_nm=(float(steps[0]), float(steps[1])),
+        pixel_nm=float(np.diff(x_nm).mean()) if x_nm.size > 1 else 1.0,
         name=str(image.attrs.get("long_name", "survey")),
     )
 
@@ -153,11 +153,11 @@ def _provenance(
 
 
 def _summary(inputs: ReportInputs, files: DatasetFiles) -> dict[str, Any]:
-    phases = inputs.table.frame
+    composition = inputs.calibration.composition
     return {
         "dataset": inputs.dataset,
         "n_phases": inputs.factorization.n_phases,
-        "elements": list(phases["element"].unique()),
+        "elements": sorted(composition, key=lambda element: -composition[element]),
         "total_counts": inputs.total_counts,
         "verdicts": [asdict(verdict) for verdict in inputs.verdicts],
         "decisions": [asdict(decision) for decision in inputs.decisions],
