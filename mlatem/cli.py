@@ -97,9 +97,10 @@ def convert(
     ] = 8.0,
 ) -> None:
     """Convert raw vendor files into a chunked store."""
-    from mlatem import settings, steps
+    from mlatem import settings
+    from mlatem.steps import convert as step
 
-    steps.convert(raw, store, settings=settings.Convert(memory_limit_gb=memory_limit_gb))
+    step.convert(raw, store, settings=settings.Convert(memory_limit_gb=memory_limit_gb))
     typer.echo(f"wrote {store}")
 
 
@@ -114,8 +115,9 @@ def calibrate(
     threads: Threads = 1,
 ) -> None:
     """Fit energy axis, resolution and mean composition on the sum spectrum."""
-    from mlatem import settings, steps
+    from mlatem import settings
     from mlatem.sheet import DatasetRow
+    from mlatem.steps import calibrate as step
 
     cells = {
         "dataset": _name(store),
@@ -125,7 +127,7 @@ def calibrate(
         "density_g_cm3": density_g_cm3,
         "beam_energy_kev": beam_energy_kev,
     }
-    steps.calibrate(
+    step.calibrate(
         store,
         calibration=calibration,
         row=DatasetRow.from_strings({k: str(v) for k, v in cells.items() if v is not None}),
@@ -144,9 +146,10 @@ def denoise(
     threads: Threads = 1,
 ) -> None:
     """Find the low-rank basis and the scores of every pixel."""
-    from mlatem import settings, steps
+    from mlatem import settings
+    from mlatem.steps import denoise as step
 
-    steps.denoise(
+    step.denoise(
         store,
         calibration,
         lowrank=lowrank,
@@ -168,10 +171,11 @@ def factorize(
     threads: Threads = 1,
 ) -> None:
     """Factorise a spectrum image into phases."""
-    from mlatem import settings, steps
+    from mlatem import settings
+    from mlatem.steps import factorize as step
 
     values = {"n_phases": n_phases if n_phases == "auto" else _number(n_phases), "seed": seed}
-    steps.factorize(
+    step.factorize(
         store,
         calibration,
         lowrank,
@@ -190,9 +194,10 @@ def quantify(
     maps: Annotated[Path, typer.Argument(help="Folder to write (maps.zarr).")],
 ) -> None:
     """Quantify phases and pixels, and print the phases."""
-    from mlatem import settings, steps
+    from mlatem import settings
+    from mlatem.steps import quantify as step
 
-    result = steps.quantify(
+    result = step.quantify(
         factorization, table=table, maps=maps, dataset="", settings=settings.Quantify()
     )
     typer.echo(result.pivot().round(2).to_string())
@@ -203,13 +208,14 @@ def report(
     folder: Annotated[Path, typer.Argument(help="Folder of one dataset's results.")],
 ) -> None:
     """Write report.html from the results of one dataset."""
-    from mlatem import settings, steps
+    from mlatem import settings
     from mlatem.sheet import DatasetRow
+    from mlatem.steps import report as step
 
     name = folder.resolve().name
     page = folder / "report.html"
-    steps.report(
-        steps.DatasetFiles.in_folder(folder),
+    step.report(
+        step.DatasetFiles.in_folder(folder),
         page=page,
         figures=folder / "figures",
         done=folder / "DONE.json",
@@ -227,9 +233,9 @@ def simulate(
     seed: Annotated[int | None, typer.Option(min=0, help="Replaces the YAML's seed.")] = None,
 ) -> None:
     """Simulate a specimen with known truth."""
-    from mlatem import steps
+    from mlatem.steps import simulate as step
 
-    for path in steps.simulate(specimen, folder, name=name, seed=seed):
+    for path in step.simulate(specimen, folder, name=name, seed=seed):
         typer.echo(f"wrote {path}")
 
 
@@ -238,9 +244,9 @@ def check(
     campaign: Annotated[Path, typer.Argument(help="Folder of the campaign.")] = Path(),
 ) -> None:
     """Check configuration, sample sheet and raw files before a run."""
-    from mlatem import steps
+    from mlatem.steps import start as step
 
-    problems = steps.check(campaign)
+    problems = step.check(campaign)
     for line in problems:
         typer.secho(line, fg="red", err=True)
     if problems:
@@ -253,9 +259,9 @@ def init(
     folder: Annotated[Path, typer.Argument(help="Folder of the new campaign.")],
 ) -> None:
     """Start a campaign: config/config.yaml and config/datasets.tsv to fill in."""
-    from mlatem import steps
+    from mlatem.steps import start as step
 
-    for path in steps.init(folder):
+    for path in step.init(folder):
         typer.echo(f"wrote {path}")
 
 

@@ -40,9 +40,9 @@ def section(name):
 
 def write_index_of_failed_run():
     """Show what finished and what failed, with the reason, after a run that did not complete."""
-    from mlatem import steps
+    from mlatem.steps.index import index
 
-    steps.index(
+    index(
         CAMPAIGN.rows,
         results="results",
         logs="logs",

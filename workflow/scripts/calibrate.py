@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from mlatem import settings, steps
+from mlatem import settings
 from mlatem.logs import to_file
 from mlatem.sheet import DatasetRow
+from mlatem.steps.calibrate import calibrate
 
 with to_file(snakemake.log[0]):
-    steps.calibrate(
+    calibrate(
         snakemake.input[0],
         calibration=snakemake.output[0],
         row=DatasetRow.from_strings(snakemake.params.row),

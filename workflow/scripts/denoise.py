@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from mlatem import settings, steps
+from mlatem import settings
 from mlatem.logs import to_file
+from mlatem.steps.denoise import denoise
 
 with to_file(snakemake.log[0]):
-    steps.denoise(
+    denoise(
         snakemake.input.store,
         snakemake.input.calibration,
         lowrank=snakemake.output[0],

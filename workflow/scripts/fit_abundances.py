@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from mlatem import steps
 from mlatem.logs import to_file
+from mlatem.steps.factorize import fit_abundances
 
 with to_file(snakemake.log[0]):
-    steps.fit_abundances(
+    fit_abundances(
         snakemake.input.store,
         snakemake.input.compositions,
         abundances=snakemake.output[0],

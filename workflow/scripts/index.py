@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from mlatem import steps
 from mlatem.logs import to_file
+from mlatem.steps.index import index
 
 with to_file(snakemake.log[0]):
-    steps.index(
+    index(
         snakemake.params.rows,
         results="results",
         logs="logs",

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from mlatem import steps
 from mlatem.logs import to_file
+from mlatem.steps.factorize import merge
 
 with to_file(snakemake.log[0]):
-    steps.merge(
+    merge(
         snakemake.input.store,
         snakemake.input.compositions,
         snakemake.input.abundances,

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from mlatem import steps
 from mlatem.logs import to_file
+from mlatem.steps.factorize import pool_regions
 
 with to_file(snakemake.log[0]):
-    steps.pool_regions(
+    pool_regions(
         snakemake.input.store,
         snakemake.input.regions,
         sums=snakemake.output[0],

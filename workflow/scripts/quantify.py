@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from mlatem import settings, steps
+from mlatem import settings
 from mlatem.logs import to_file
+from mlatem.steps.quantify import quantify
 
 with to_file(snakemake.log[0]):
-    steps.quantify(
+    quantify(
         snakemake.input[0],
         table=snakemake.output.table,
         maps=snakemake.output.maps,

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from mlatem import settings, steps
+from mlatem import settings
 from mlatem.logs import to_file
 from mlatem.sheet import DatasetRow
+from mlatem.steps.report import DatasetFiles, report
 
 with to_file(snakemake.log[0]):
-    steps.report(
-        steps.DatasetFiles(
+    report(
+        DatasetFiles(
             store=snakemake.input.store,
             calibration=snakemake.input.calibration,
             lowrank=snakemake.input.lowrank,
