@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a report does not claim."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlatem.reporting.inputs import ReportInputs
+
+
+def caveats(inputs: ReportInputs) -> tuple[str, ...]:
+    """Sentences on what the numbers leave out, as far as it holds for this dataset."""
+    factorization, calibration = inputs.factorization, inputs.calibration
+    sentences = [
+        "The first \N{PLUS-MINUS SIGN} is one standard deviation from counting statistics alone. "
+        "It does not hold how far phases may be mixed into each other without a change of the "
+        "likelihood: two phases that nowhere occur alone are determined by it only in part.",
+    ]
+    if np.any(factorization.dictionary.factor_sigma > 0):
+        sentences.append(
+            "Standardless: the intensities of the lines are computed (ionisation cross-sections, "
+            "yields, detector), not measured on standards. Their prior uncertainty is the "
+            "systematic \N{PLUS-MINUS SIGN}."
+        )
+    else:
+        sentences.append(
+            "The intensities of the dictionary's columns were taken as exact: no systematic "
+            "uncertainty is given."
+        )
+    if calibration.mass_thickness_kg_m2.value > 0:
+        sentences.append(
+            "Absorption is corrected with one mean thickness and composition for the whole map, "
+            "for a flat film; fluorescence and edges of particles are left out."
+        )
+    else:
+        sentences.append(
+            "The thickness is not known, so absorption is not corrected: elements with lines below "
+            "1 keV (C, N, O, F) come out too low. Give thickness_nm and density_g_cm3 in the "
+            "sample sheet."
+        )
+    sentences.append(
+        "Thin-film model: no fluorescence, no multiple scattering of the beam, no channelling."
+    )
+    sentences.append(
+        "The pixel maps of \N{GREEK SMALL LETTER SIGMA} take the compositions of the phases as "
+        "exact. Only elements that were named are fitted: see the residuals for missed ones."
+    )
+    if factorization.attrs.get("converged") is False:
+        sentences.insert(0, "The factorisation did not converge: read every number here with care.")
+    return tuple(sentences)

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tables of a report: numbers turned into words and cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from mlatem.model import Acquisition, Calibration, Factorization, PhaseTable
+from mlatem.model.acquisition import FIELDS
+from mlatem.model.calibration import Estimate
+from mlatem.reporting.colors import phase_color
+from mlatem.reporting.numbers import NOTHING, decimals_of, fixed, short, whole
+
+#: How the origin of a value is told.
+ORIGINS = {"file": "file", "default": "assumed", "user": "user", "measured": "measured"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A named value with its unit and where it comes from."""
+
+    name: str
+    value: str
+    unit: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One element of one phase."""
+
+    main: str
+    """Atomic percent with its statistical deviation, or the limit."""
+    systematic: str
+    weight: str
+    is_seen: bool
+
+
+@dataclass(frozen=True)
+class PhaseRow:
+    """One phase of the table."""
+
+    number: int
+    color: str
+    area: str
+    counts: str
+    cells: tuple[Cell, ...]
+
+
+def phase_rows(table: PhaseTable, factorization: Factorization) -> tuple[PhaseRow, ...]:
+    """The phases with a cell per element, in the order of the table."""
+    counts = factorization.abundance.sum(axis=(0, 1), dtype=float)
+    rows = []
+    for number, (_, group) in enumerate(table.frame.groupby("phase", sort=False)):
+        area = float(group["area_fraction"].iloc[0])
+        rows.append(
+            PhaseRow(
+                number=number + 1,
+                color=phase_color(number),
+                area=f"{100 * area:.3g}" if math.isfinite(area) else NOTHING,
+                counts=whole(counts[number]),
+                cells=tuple(_cell(row) for _, row in group.iterrows()),
+            )
+        )
+    return tuple(rows)
+
+
+def _cell(row: pd.Series[Any]) -> Cell:
+    percent, sigma, limit = (
+        float(row[c]) for c in ("atomic_percent", "sigma_stat", "detection_limit")
+    )
+    if not math.isfinite(percent):
+        return Cell("not quantified", "", "", False)
+    if math.isfinite(limit) and percent < limit:
+        return Cell(f"< {fixed(limit, decimals_of(limit))}", "", "", False)
+    decimals = decimals_of(sigma)
+    main = fixed(percent, decimals)
+    if math.isfinite(sigma):
+        main += f" \N{PLUS-MINUS SIGN} {fixed(sigma, decimals)}"
+    systematic, weight = float(row["sigma_sys"]), float(row["weight_percent"])
+    return Cell(
+        main,
+        f"\N{PLUS-MINUS SIGN} {fixed(systematic, decimals_of(systematic))}"
+        if systematic > 0
+        else "",
+        fixed(weight, decimals) if math.isfinite(weight) else "",
+        True,
+    )
+
+
+def main_elements(table: PhaseTable, *, at_least_percent: float = 1.0) -> tuple[str, ...]:
+    """Elements of the specimen, the most abundant first.
+
+    Parameters
+    ----------
+    table : PhaseTable
+    at_least_percent : float, optional
+        Elements that reach this in no phase are left out.
+
+    Returns
+    -------
+    elements : tuple of str
+    """
+    highest = table.frame.groupby("element", sort=False)["atomic_percent"].max()
+    chosen = highest[highest >= at_least_percent].sort_values(ascending=False, kind="stable")
+    return tuple(str(e) for e in chosen.index)
+
+
+def acquisition_rows(acquisition: Acquisition) -> tuple[Row, ...]:
+    """The acquisition in the order of the known values."""
+    rows = []
+    for name, (label, unit) in FIELDS.items():
+        if name in acquisition:
+            entry = acquisition[name]
+            rows.append(Row(label, short(entry.value, 6), unit, ORIGINS[entry.origin]))
+    return tuple(rows)
+
+
+def calibration_rows(calibration: Calibration) -> tuple[Row, ...]:
+    """What the dictionary was made with."""
+    return (
+        _estimate("energy offset", calibration.energy_offset_kev, "eV", scale=1e3),
+        _estimate("energy gain", calibration.energy_gain, "\N{PER MILLE SIGN}", scale=1e3),
+        _estimate("electronic noise, FWHM", calibration.noise_ev, "eV"),
+        _estimate("Fano factor", calibration.fano, ""),
+        _estimate("beam energy", calibration.beam_energy_kev, "keV"),
+        _estimate("take-off angle", calibration.take_off_angle_deg, "deg"),
+        _thickness(calibration.mass_thickness_kg_m2),
+        Row("fitted channels", f"{calibration.first_channel} to {calibration.stop_channel - 1}"),
+        Row("deviance per degree of freedom", short(calibration.deviance_per_dof, 4)),
+        Row("elements", ", ".join(calibration.elements) or NOTHING),
+        Row("of the instrument", ", ".join(calibration.system_elements) or NOTHING),
+    )
+
+
+def _estimate(name: str, estimate: Estimate, unit: str, scale: float = 1.0) -> Row:
+    value, sigma = estimate.value * scale, estimate.sigma
+    if sigma is None or not sigma > 0:
+        return Row(name, short(value), unit, ORIGINS[estimate.origin])
+    decimals = decimals_of(sigma * scale)
+    text = f"{fixed(value, decimals)} \N{PLUS-MINUS SIGN} {fixed(sigma * scale, decimals)}"
+    origin = "measured" if estimate.origin == "file" else estimate.origin
+    return Row(name, text, unit, ORIGINS[origin])
+
+
+def _thickness(estimate: Estimate) -> Row:
+    if estimate.value > 0:
+        return _estimate("mass thickness", estimate, "\N{MICRO SIGN}g/cm\N{SUPERSCRIPT TWO}", 1e5)
+    return Row("mass thickness", "not known: no absorption correction")
+
+
+def solve_rows(factorization: Factorization) -> tuple[Row, ...]:
+    """How the factorisation went."""
+    attrs = factorization.attrs
+    rows = [Row("phases", str(factorization.n_phases))]
+    if "n_carried" in attrs:
+        rows.append(Row("phases that the data carry, at most", str(attrs["n_carried"])))
+    if "converged" in attrs:
+        rows.append(Row("converged", "yes" if attrs["converged"] else f"NO: {_reason(attrs)}"))
+    if "n_rounds" in attrs:
+        rows.append(Row("rounds", str(attrs["n_rounds"])))
+    if attrs.get("n_pixels_not_converged"):
+        rows.append(Row("pixels that did not converge", whole(attrs["n_pixels_not_converged"])))
+    spread = attrs.get("spread_deg")
+    if isinstance(spread, Sequence) and len(spread):
+        angles = ", ".join(short(float(angle), 2) for angle in spread)
+        rows.append(Row("spread over thinnings, by phase", angles, "deg"))
+    return tuple(rows)
+
+
+def _reason(attrs: Mapping[str, Any]) -> str:
+    pixels = attrs.get("n_pixels_not_converged") or 0
+    return str(attrs.get("reason") or f"{pixels} pixels")
+
+
+def provenance_rows(values: Mapping[str, Any]) -> dict[str, tuple[Row, ...]]:
+    """Nested values as rows, by the first key; single values under "run"."""
+    groups: dict[str, list[Row]] = {}
+    for key, value in values.items():
+        is_group = isinstance(value, Mapping) or _is_list_of_records(value)
+        rows = groups.setdefault(str(key) if is_group else "run", [])
+        rows += _flat("" if is_group else str(key), value)
+    return {group: tuple(rows) for group, rows in groups.items() if rows}
+
+
+def _is_list_of_records(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(v, Mapping) for v in value)
+
+
+def _flat(name: str, value: Any) -> list[Row]:
+    if isinstance(value, Mapping):
+        parts = [_flat(f"{name}.{k}" if name else str(k), v) for k, v in value.items()]
+        return [row for part in parts for row in part]
+    if _is_list_of_records(value):
+        parts = [_flat(f"{name} {i}".strip(), v) for i, v in enumerate(value, start=1)]
+        return [row for part in parts for row in part]
+    if isinstance(value, list | tuple):
+        return [Row(name, ", ".join(str(v) for v in value) or NOTHING)]
+    if value is None or value == "":
+        return [Row(name, NOTHING)]
+    return [Row(name, str(value))]
