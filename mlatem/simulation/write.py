@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mlatem.errors import StoreError
 from mlatem.io.atomic import atomic_path
 from mlatem.io.datasets import save_dataset
 from mlatem.io.signals import RawSignals
@@ -40,10 +41,12 @@ def write_simulation(
     Raises
     ------
     StoreError
-        If the folder cannot be written.
+        If the folder is a file or cannot be written.
     """
     name = name or simulation.settings.name
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"{folder}: a file, not a folder; choose another folder")
     hspy, store = folder / f"{name}.hspy", folder / f"{name}.zarr"
     truth, table = folder / f"{name}_truth.zarr", folder / f"{name}_truth.csv"
     named = replace(simulation, image=replace(simulation.image, name=name))
