@@ -44,6 +44,7 @@ from mlatem.passes import (
     statistics_pass,
 )
 from mlatem.physics.dictionary import dictionary_from_calibration
+from mlatem.quantification.absorption import own_absorption
 from mlatem.quantification.edxs import quantify as quantify_phases
 from mlatem.quantification.maps import pixel_maps
 
@@ -297,7 +298,9 @@ def solve_attrs(solution: CompositionSolution, settings: _settings.Factorize) ->
 def quantify(
     factorization: xr.Dataset | Factorization,
     *,
+    calibration: Calibration | None = None,
     dataset: str = "",
+    edxs: _settings.Edxs | None = None,
     settings: _settings.Quantify | None = None,
 ) -> PhaseTable:
     """Atomic and weight percent of every phase.
@@ -306,33 +309,56 @@ def quantify(
     ----------
     factorization : Dataset or Factorization
         From `mlatem.factorize`.
+    calibration : Calibration, optional
+        From `mlatem.calibrate`. With it, and where the thickness is known, every phase is
+        corrected for the absorption in its own composition instead of the specimen's mean.
     dataset : str, optional
         Name written into the table.
-    settings : settings.Quantify, optional
+    edxs, settings : settings records, optional
 
     Returns
     -------
     PhaseTable
     """
-    return quantify_phases(_record(factorization), dataset=dataset, settings=settings)
+    result = _record(factorization)
+    return quantify_phases(
+        result,
+        dataset=dataset,
+        settings=settings,
+        absorption=_absorption(result, calibration, edxs),
+    )
 
 
 def quantify_pixels(
-    factorization: xr.Dataset | Factorization, *, settings: _settings.Quantify | None = None
+    factorization: xr.Dataset | Factorization,
+    *,
+    calibration: Calibration | None = None,
+    edxs: _settings.Edxs | None = None,
+    settings: _settings.Quantify | None = None,
 ) -> xr.Dataset:
     """Maps of atomic percent with their standard deviations, and the phase map.
 
     Parameters
     ----------
-    factorization : Dataset or Factorization
-    settings : settings.Quantify, optional
+    factorization, calibration, edxs, settings
+        As for `quantify`.
 
     Returns
     -------
     maps : Dataset
         `atomic_percent` and `sigma` (y, x, element), `phase` (y, x); see `mlatem.model.PixelMaps`.
     """
-    return pixel_maps(_record(factorization), settings=settings).to_dataset()
+    result = _record(factorization)
+    absorption = _absorption(result, calibration, edxs)
+    return pixel_maps(result, settings=settings, absorption=absorption).to_dataset()
+
+
+def _absorption(
+    result: Factorization, calibration: Calibration | None, edxs: _settings.Edxs | None
+) -> NDArray[np.float64] | None:
+    if calibration is None:
+        return None
+    return own_absorption(result, calibration, edxs or _settings.Edxs())
 
 
 def reconstruct(lowrank: xr.Dataset) -> xr.DataArray:

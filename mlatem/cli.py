@@ -190,6 +190,7 @@ def factorize(
 @_command
 def quantify(
     factorization: Annotated[Path, typer.Argument(help="factorization.zarr.")],
+    calibration: Annotated[Path, typer.Argument(help="calibration.json of the store.")],
     table: Annotated[Path, typer.Argument(help="Table to write (phases.csv).")],
     maps: Annotated[Path, typer.Argument(help="Folder to write (maps.zarr).")],
 ) -> None:
@@ -198,7 +199,13 @@ def quantify(
     from mlatem.steps import quantify as step
 
     result = step.quantify(
-        factorization, table=table, maps=maps, dataset="", settings=settings.Quantify()
+        factorization,
+        calibration,
+        table=table,
+        maps=maps,
+        dataset="",
+        edxs=settings.Edxs(),
+        settings=settings.Quantify(),
     )
     typer.echo(result.pivot().round(2).to_string())
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from pydantic import BaseModel
@@ -94,4 +94,4 @@ def generated_files() -> dict[str, str]:
 
 
 def _json(schema: dict[str, Any]) -> str:
-    return cast(str, json.dumps(schema, indent=2)) + "\n"
+    return json.dumps(schema, indent=2) + "\n"

@@ -134,7 +134,12 @@ def fit_axis(
     offset, gain, noise = solved.x * _SCALE
     sigma = np.sqrt(np.diag(np.linalg.inv(solved.jac.T @ solved.jac))) * _SCALE
     return AxisFit(
-        *(float(value) for value in (offset, gain, noise, *sigma)),
+        offset_kev=float(offset),
+        gain=float(gain),
+        noise_ev=float(noise),
+        offset_sigma_kev=float(sigma[0]),
+        gain_sigma=float(sigma[1]),
+        noise_sigma_ev=float(sigma[2]),
         fitted=True,
         reason=_reason(counts.sum(), sigma / prior),
     )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,7 @@ def quantify(
     dataset: str = "",
     settings: Quantify | None = None,
     factor_source: str | None = None,
+    absorption: NDArray[np.float64] | None = None,
 ) -> PhaseTable:
     """Atomic and weight percent of every phase.
 
@@ -45,6 +47,8 @@ def quantify(
     factor_source : str, optional
         Where the absolute intensities of the columns come from. Without it, the source is the
         built-in one if the dictionary has prior uncertainties, else "columns as given".
+    absorption : ndarray of shape (n_phases, n_columns), optional
+        Factors on the coefficients, see `mlatem.quantification.absorption.own_absorption`.
 
     Returns
     -------
@@ -72,8 +76,12 @@ def quantify(
     elements, _ = element_matrix(dictionary)
     source = factor_source or _source_of(dictionary)
     area = _area_fractions(factorization, settings.min_pixel_counts)
+    if absorption is None:
+        absorption = np.ones_like(factorization.coefficient)
     tables = [
-        _phase_rows(factorization, phase).assign(phase=phase + 1, area_fraction=area[phase])
+        _phase_rows(factorization, phase, absorption[phase]).assign(
+            phase=phase + 1, area_fraction=area[phase]
+        )
         for phase in range(factorization.n_phases)
     ]
     frame = pd.concat(tables, ignore_index=True).assign(
@@ -87,12 +95,18 @@ def quantify(
     return PhaseTable(frame[[*first, *(c for c in frame.columns if c not in first)]])
 
 
-def _phase_rows(factorization: Factorization, phase: int) -> pd.DataFrame:
+def _phase_rows(
+    factorization: Factorization, phase: int, absorption: NDArray[np.float64]
+) -> pd.DataFrame:
     """One row per element of one phase, numbers only."""
-    dictionary = factorization.dictionary
+    # The phase's own columns: coefficients times columns stay what was fitted.
+    dictionary = replace(
+        factorization.dictionary,
+        columns=factorization.dictionary.columns / absorption[:, None],
+    )
     elements, matrix = element_matrix(dictionary)
-    coefficient = np.asarray(factorization.coefficient[phase], dtype=np.float64)
-    covariance = np.asarray(factorization.coefficient_covariance[phase], dtype=np.float64)
+    coefficient = factorization.coefficient[phase] * absorption
+    covariance = factorization.coefficient_covariance[phase] * np.outer(absorption, absorption)
     n_counts = float(factorization.abundance[..., phase].sum(dtype=np.float64))
     jacobian = fraction_jacobian(coefficient, matrix)
     fractions = atomic_fractions(matrix @ coefficient)

@@ -53,6 +53,7 @@ def quantify_pixels(
     dictionary: Dictionary,
     *,
     min_counts: float,
+    absorption: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int16]]:
     """Atomic percent of each pixel, with its standard deviation, and the dominating phase.
 
@@ -67,6 +68,8 @@ def quantify_pixels(
     dictionary : Dictionary
     min_counts : float
         Pixels with fewer expected counts in quantified lines are not quantified.
+    absorption : ndarray of shape (n_phases, n_columns), optional
+        Factors on the coefficients, see `mlatem.quantification.absorption.own_absorption`.
 
     Returns
     -------
@@ -88,7 +91,8 @@ def quantify_pixels(
     the delta method with J = (D - x 1^T D) / sum.
     """
     elements, matrix = element_matrix(dictionary)
-    amounts_per_count = matrix @ np.asarray(coefficient, dtype=np.float64).T
+    amounts = coefficient if absorption is None else coefficient * absorption
+    amounts_per_count = matrix @ np.asarray(amounts, dtype=np.float64).T
     phase = dominating_phase(abundance, coefficient, dictionary, min_counts=min_counts)
     atomic_percent = np.full((len(abundance), len(elements)), np.nan, dtype=np.float32)
     sigma = np.full_like(atomic_percent, np.nan)
@@ -118,13 +122,20 @@ def _percent_of(
     return 100 * fractions, 100 * np.sqrt(np.maximum(variance, 0.0))
 
 
-def pixel_maps(factorization: Factorization, *, settings: Quantify | None = None) -> PixelMaps:
+def pixel_maps(
+    factorization: Factorization,
+    *,
+    settings: Quantify | None = None,
+    absorption: NDArray[np.float64] | None = None,
+) -> PixelMaps:
     """Composition and phase of every pixel of a factorization.
 
     Parameters
     ----------
     factorization : Factorization
     settings : Quantify, optional
+    absorption : ndarray of shape (n_phases, n_columns), optional
+        Factors on the coefficients, see `mlatem.quantification.absorption.own_absorption`.
 
     Returns
     -------
@@ -145,6 +156,7 @@ def pixel_maps(factorization: Factorization, *, settings: Quantify | None = None
         factorization.coefficient,
         factorization.dictionary,
         min_counts=settings.min_pixel_counts,
+        absorption=absorption,
     )
     return PixelMaps(
         elements=elements,

@@ -5,43 +5,47 @@ from __future__ import annotations
 
 from os import PathLike
 
+from mlatem import api
 from mlatem import settings as _settings
 from mlatem.io.atomic import atomic_path
 from mlatem.io.datasets import load_dataset, save_dataset
 from mlatem.model import Factorization, PhaseTable
-from mlatem.quantification.edxs import quantify as quantify_phases
-from mlatem.quantification.maps import pixel_maps
+from mlatem.steps.inputs import load_calibration
 
 
 def quantify(
     factorization: str | PathLike[str],
+    calibration: str | PathLike[str],
     *,
     table: str | PathLike[str],
     maps: str | PathLike[str],
     dataset: str,
+    edxs: _settings.Edxs,
     settings: _settings.Quantify,
 ) -> PhaseTable:
     """Quantify phases and pixels of a factorisation.
 
     Parameters
     ----------
-    factorization : path-like
-        What `factorize` wrote.
+    factorization, calibration : path-like
+        What `factorize` and `calibrate` wrote.
     table : path-like
         CSV file to write: a row per phase and element.
     maps : path-like
         Folder to write: at% of every pixel, its standard deviation, and the phase map.
     dataset : str
         Name written into the table.
-    settings : settings.Quantify
+    edxs, settings : settings records
 
     Returns
     -------
     table : PhaseTable
     """
     result = Factorization.from_dataset(load_dataset(factorization))
-    phases = quantify_phases(result, dataset=dataset, settings=settings)
-    save_dataset(pixel_maps(result, settings=settings).to_dataset(), maps)
+    known = load_calibration(calibration)
+    phases = api.quantify(result, calibration=known, dataset=dataset, edxs=edxs, settings=settings)
+    pixels = api.quantify_pixels(result, calibration=known, edxs=edxs, settings=settings)
+    save_dataset(pixels, maps)
     with atomic_path(table) as partial:
         phases.frame.to_csv(partial, index=False, float_format="%.8g")
     return phases

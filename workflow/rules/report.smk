@@ -4,11 +4,13 @@
 rule quantify:
     """Atomic and weight percent of phases and pixels."""
     input:
-        "results/{dataset}/factorization.zarr",
+        factorization="results/{dataset}/factorization.zarr",
+        calibration="results/{dataset}/calibration.json",
     output:
         table="results/{dataset}/phases.csv",
         maps=directory("results/{dataset}/maps.zarr"),
     params:
+        edxs=section("edxs"),
         quantify=section("quantify"),
     log:
         "logs/{dataset}/quantify.log",

@@ -6,9 +6,11 @@ from mlatem.steps.quantify import quantify
 
 with to_file(snakemake.log[0]):
     quantify(
-        snakemake.input[0],
+        snakemake.input.factorization,
+        snakemake.input.calibration,
         table=snakemake.output.table,
         maps=snakemake.output.maps,
         dataset=snakemake.wildcards.dataset,
+        edxs=settings.Edxs(**snakemake.params.edxs),
         settings=settings.Quantify(**snakemake.params.quantify),
     )
