@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from mlatem.physics.atomic import atomic_weight, density_g_cm3
 from mlatem.simulation.emission import Emission
@@ -38,7 +39,8 @@ class Expectation:
         """Expected counts of a row of pixels, shape (nx, n_energy)."""
         n_pixels = self.amount.shape[1]
         mixture = self.amount[y, :, :, None] * self.weight[y, :, None, :]
-        return mixture.reshape(n_pixels, -1) @ self._flat_spectra
+        # Two nodes of all make up a pixel: sparse.
+        return np.asarray(csr_array(mixture.reshape(n_pixels, -1)) @ self._flat_spectra)
 
     def by_phase(self) -> Array:
         """Expected counts of each phase in all channels, shape (ny, nx, n_phases)."""
