@@ -48,7 +48,7 @@ def test_settings_cannot_be_changed(tmp_path):
         ("O: 66.7", "O: 60", r"glass.*adds up to 93\.3, expected 100"),
         ("Fe: 100", "Fa: 100", r"phases\[metal\].*unknown element 'Fa'"),
         ("kind: particles", "kind: sphere", r"phases\[metal\]\.shape.*sphere"),
-        ("number: 3", "nummber: 3", r"phases\[metal\]\.shape\.numbr: did you mean number\?"),
+        ("number: 3", "numbers: 3", r"phases\[metal\]\.shape\.numbers: did you mean number\?"),
         ("number: 3", "number: -3", r"phases\[metal\]\.shape\.number: .*-3"),
         ("name: metal", "name: glass", "glass is named twice"),
         ("shape: {kind: particles, number: 3}", "", "'metal'.*has shape fill"),
