@@ -64,9 +64,18 @@ class PooledData:
 
     @cached_property
     def column_pairs(self) -> Array:
-        """Shape (n_energy, n_columns^2); products of all pairs of columns."""
-        products: Array = self.columns[:, None, :] * self.columns[None, :, :]
-        return np.ascontiguousarray(products.reshape(-1, self.columns.shape[1]).T)
+        """Shape (n_energy, n_pairs); products of every column with itself and those before it."""
+        first, second = np.tril_indices(len(self.columns))
+        return np.ascontiguousarray((self.columns[first] * self.columns[second]).T)
+
+    def gram(self, model: Array) -> Array:
+        """Sum over channels of columns_j columns_i / model, (n_regions, n_columns, n_columns)."""
+        first, second = np.tril_indices(len(self.columns))
+        pairs = (1.0 / model) @ self.column_pairs
+        result = np.empty((len(model), len(self.columns), len(self.columns)))
+        result[:, first, second] = pairs
+        result[:, second, first] = pairs
+        return result
 
     def model(self, abundance: Array, weight: Array) -> Array:
         """Expected counts, shape (n_regions, n_energy)."""
@@ -115,7 +124,7 @@ def information(data: PooledData, abundance: Array, weight: Array, model: Array)
     """
     n_regions, n_phases = abundance.shape
     n_columns = len(data.columns)
-    gram = ((1.0 / model) @ data.column_pairs).reshape(n_regions, n_columns, n_columns)
+    gram = data.gram(model)
     projected = weight @ gram
     of_abundance = projected @ weight.T
     cross = projected[:, :, None, :] * abundance[:, None, :, None]

@@ -24,7 +24,7 @@ from mlatem.model import RegionStatistics, SparseCounts
 from mlatem.model.counts import thin
 
 #: Counts of a thinned half that should lie under the smoothing kernel: enough for a label.
-_COUNTS_UNDER_KERNEL = 2000.0
+_COUNTS_UNDER_KERNEL = 500.0
 _MAX_SMOOTHING_PX = 5.0
 _TRUNCATE = 3.0
 #: Pixels that suffice to place the centroids.

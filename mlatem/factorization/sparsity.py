@@ -100,21 +100,16 @@ def fit_sparse(
             weight,
             penalty=_penalty_at(data, abundance, weight, columns),
             max_rounds=options.max_rounds,
-            tolerance=options.tolerance,
+            tolerance=options.tolerance if steady else max(options.tolerance, 0.1 * _STEADY),
         )
         turned = spectral_angle(weight @ data.columns, result.weight @ data.columns).max()
         abundance, weight = result.abundance, result.weight
         losses.extend(result.loss[1:])
-        steady = step > _STEPS_OF_ABUNDANCE and turned < _STEADY
         if steady:
             break
-    return SparseResult(
-        abundance,
-        weight,
-        tuple(losses),
-        _score(data, abundance, weight, penalized),
-        steady and result.converged,
-    )
+        steady = step > _STEPS_OF_ABUNDANCE and turned < _STEADY
+    score = _score(data, abundance, weight, penalized)
+    return SparseResult(abundance, weight, tuple(losses), score, steady and result.converged)
 
 
 def _penalty_at(

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import json
+
+import numpy as np
+import pytest
+
+from mlatem.errors import InputError
+from mlatem.factorization.abundances import dominant, fit_abundances
+from mlatem.factorization.merge import merge
+from mlatem.factorization.solver import solve_compositions
+from mlatem.model import Factorization, SparseCounts
+from mlatem.tiling import plan_tiles
+
+
+@pytest.fixture(scope="module")
+def solved(four_phases):
+    example, regions = four_phases
+    return example, solve_compositions(regions, example.dictionary, 4)
+
+
+def parts_of(example, solution, tile_shape):
+    dense = example.counts
+    parts = []
+    for tile in plan_tiles(dense.shape[:2], tile_shape):
+        rows, columns = tile.slices
+        counts = SparseCounts.from_dense(dense[rows, columns], tile.pixel_index(dense.shape[1]))
+        pixels = fit_abundances(counts, solution.coefficient @ example.dictionary.columns)
+        parts.append((counts.pixel, pixels, dominant(counts, pixels.abundance)))
+    return parts
+
+
+def merged(example, solution, parts):
+    axis = np.arange(example.counts.shape[0], dtype=float)
+    return merge(parts, solution, example.dictionary, y_nm=axis, x_nm=axis, attrs={"seed": 3})
+
+
+def test_tiles_of_any_shape_in_any_order_give_the_same_result(solved):
+    example, solution = solved
+    whole = merged(example, solution, parts_of(example, solution, (32, 32)))
+    tiled = merged(example, solution, parts_of(example, solution, (11, 17))[::-1])
+    for name in ("abundance", "abundance_covariance", "deviance", "dominant_counts"):
+        assert np.array_equal(getattr(whole, name), getattr(tiled, name), equal_nan=True)
+    assert np.allclose(whole.dominant_abundance, tiled.dominant_abundance, rtol=1e-12)
+
+
+def test_the_result_is_a_factorization_that_can_be_saved(solved):
+    example, solution = solved
+    result = merged(example, solution, parts_of(example, solution, (16, 16)))
+    again = Factorization.from_dataset(result.to_dataset())
+    assert np.array_equal(again.abundance, result.abundance)
+    attrs = json.loads(json.dumps(dict(result.attrs)))
+    assert attrs["seed"] == 3 and attrs["converged"] is True
+    assert attrs["n_carried"] == 4 and len(attrs["spread_deg"]) == 4
+    error = (
+        result.abundance
+        - example.abundance[..., np.argsort(example.errors(solution.coefficient)[2])]
+    )
+    assert np.sqrt(np.mean(error**2)) < 0.1 * example.abundance.sum(axis=2).mean()
+
+
+def test_missing_and_repeated_tiles_are_refused(solved):
+    example, solution = solved
+    parts = parts_of(example, solution, (16, 16))
+    with pytest.raises(InputError, match="leave out 256 pixels"):
+        merged(example, solution, parts[1:])
+    with pytest.raises(InputError, match="256 more than once"):
+        merged(example, solution, [*parts, parts[0]])
+    pixel, *rest = parts[0]
+    with pytest.raises(InputError, match="the map has 1024 pixels"):
+        merged(example, solution, [(pixel + 1000, *rest), *parts[1:]])
