@@ -14,6 +14,7 @@ from scipy import ndimage
 from mlatem.model import Factorization
 from mlatem.model.pixel_maps import PixelMaps
 from mlatem.reporting.colors import abundance_colormap, phase_image
+from mlatem.reporting.deviance import deviance_z
 from mlatem.reporting.drawing import Extent, draw_map, finish
 from mlatem.reporting.inputs import Picture, Survey
 
@@ -21,8 +22,8 @@ _LARGE_IN = 5.2
 _THUMBNAIL_PX = 144
 #: Maps of at% reach at least to here, so that the noise of an absent element stays dark.
 _LEAST_PERCENT = 1.0
-_N_COUNT_CLASSES = 20
-_LEAST_PIXELS_IN_CLASS = 20
+#: Maps of the misfit reach at least to here, so that noise alone stays dark.
+_HIGHEST_Z_OF_NOISE = 6.0
 
 
 def survey_picture(survey: Survey, *, dpi: int) -> Picture:
@@ -97,55 +98,22 @@ def abundance_picture(factorization: Factorization, phase: int, *, dpi: int) -> 
 
 
 def deviance_pictures(factorization: Factorization, *, dpi: int) -> dict[str, Picture]:
-    """The deviance of the pixels, as it is and relative to pixels with the same counts."""
+    """The deviance of the pixels, as it is and in standard deviations above the expected."""
     extent = Extent.of_axes(factorization.y_nm, factorization.x_nm)
-    deviance = factorization.deviance
-    ratio = relative_deviance(deviance, factorization.abundance.sum(axis=2))
+    raw, z = factorization.deviance, deviance_z(factorization)
+    sigma = "\N{GREEK SMALL LETTER SIGMA}"
+    top = max(_limits(z, low=0, high=99.9)[1], _HIGHEST_Z_OF_NOISE)
+    raw_limits = _limits(raw, low=0.2, high=99.8)
     pictures = {}
-    for name, values, title, unit in (
-        ("deviance", deviance, "deviance", "2 \N{GREEK CAPITAL LETTER DELTA} ln L"),
-        ("deviance_relative", ratio, "deviance / typical for the counts", "ratio"),
+    for name, values, title, unit, limits in (
+        ("deviance", raw, "deviance", "2 \N{GREEK CAPITAL LETTER DELTA} ln L", raw_limits),
+        ("deviance_z", z, "misfit beyond the noise", sigma, (-3.0, top)),
     ):
         figure, _ = draw_map(
-            values,
-            extent,
-            title=title,
-            unit=unit,
-            limits=_limits(values, low=0.2, high=99.8),
-            colormap="magma",
-            side_in=3.0,
+            values, extent, title=title, unit=unit, limits=limits, colormap="magma", side_in=3.0
         )
         pictures[name] = finish(figure, dpi=dpi, text=f"map of the {title}")
     return pictures
-
-
-def relative_deviance(
-    deviance: NDArray[np.floating], counts: NDArray[np.floating]
-) -> NDArray[np.float64]:
-    """Deviance of each pixel over the median of the pixels with similar counts.
-
-    The deviance of a pixel grows with its counts also where the model is right.
-
-    Parameters
-    ----------
-    deviance : ndarray of shape (ny, nx)
-    counts : ndarray of shape (ny, nx)
-        Expected counts of the pixels.
-
-    Returns
-    -------
-    ratio : ndarray of shape (ny, nx)
-        NaN where the typical deviance is 0.
-    """
-    flat, order = deviance.ravel().astype(np.float64), np.argsort(counts, axis=None, kind="stable")
-    n_classes = int(np.clip(flat.size // _LEAST_PIXELS_IN_CLASS, 1, _N_COUNT_CLASSES))
-    classes = np.array_split(order, n_classes)
-    middle = [float(np.median(counts.ravel()[c])) for c in classes]
-    typical = [float(np.median(flat[c])) for c in classes]
-    expected = np.interp(counts.ravel(), middle, typical)
-    ratio = np.full(flat.size, np.nan)
-    np.divide(flat, expected, out=ratio, where=expected > 0)
-    return ratio.reshape(deviance.shape)
 
 
 def thumbnail(maps: PixelMaps) -> bytes:
@@ -166,11 +134,13 @@ def _nearest(n_from: int, n_to: int) -> NDArray[np.intp]:
 
 
 def _innermost_pixel(mask: NDArray[np.bool_]) -> tuple[int, int] | None:
-    """The pixel of the mask that is farthest from its border."""
+    """The pixel of the mask that is farthest from its border, the middle one of several."""
     if not mask.any():
         return None
     distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    y, x = np.unravel_index(int(np.argmax(distance)), mask.shape)
+    candidates = np.argwhere(distance > distance.max() - 0.5)
+    from_middle = np.linalg.norm(candidates - candidates.mean(axis=0), axis=1)
+    y, x = candidates[np.argmin(from_middle)]
     return int(y), int(x)
 
 

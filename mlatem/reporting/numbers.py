@@ -63,6 +63,13 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def small_time(seconds: float) -> str:
+    """A time below one second in the unit that suits it: ms or us."""
+    if seconds >= 1e-3:
+        return f"{seconds * 1e3:.4g} ms"
+    return f"{seconds * 1e6:.4g} \N{MICRO SIGN}s"
+
+
 def round_length(at_most_nm: float) -> float:
     """The largest of 1, 2, 5 x 10^n that is not above a length."""
     power = 10.0 ** math.floor(math.log10(at_most_nm))

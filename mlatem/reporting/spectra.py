@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy import signal
 
@@ -94,6 +95,7 @@ def _draw_counts(
     largest = max(float(spectrum.counts.max()), float(spectrum.model.max()), 1.0)
     axes.set_ylim(0, 1.35 * largest)
     axes.set_yticks(_round_ticks(largest))
+    axes.yaxis.set_major_formatter(lambda v, _: f"{v / 1000:g}k" if v >= 10_000 else f"{v:g}")
     axes.set_xlim(energy[0], energy[-1])
     axes.tick_params(labelbottom=False)
     _dress(axes, "counts")
@@ -104,7 +106,9 @@ def _round_ticks(largest: float) -> NDArray[np.float64]:
     """Ticks that are evenly spread on a scale of square roots, rounded to one digit."""
     wanted = np.linspace(0, np.sqrt(largest), 6)[1:] ** 2
     power = 10.0 ** np.floor(np.log10(wanted))
-    return np.unique(np.concatenate([[0.0], np.round(wanted / power) * power]))
+    ticks = np.unique(np.concatenate([[0.0], np.round(wanted / power) * power]))
+    is_apart = np.diff(np.sqrt(ticks), prepend=-np.inf) > 0.1 * np.sqrt(largest)
+    return np.asarray(ticks[is_apart])
 
 
 def _draw_residual(axes: Axes, spectrum: PhaseSpectrum, color: str) -> None:
@@ -197,34 +201,30 @@ def scree_picture(basis: Basis, *, dpi: int) -> Picture:
     parts = [("outside the dictionary's span", basis.scree_residual, basis.edge_residual, False)]
     if basis.scree_in_span.size:
         parts.insert(0, ("in the dictionary's span", basis.scree_in_span, basis.edge_in_span, True))
-    figure = new_figure(3.7 * len(parts), 2.7)
+    figure = new_figure(3.0 * len(parts), 2.7)
     for number, (title, values, edge, in_span) in enumerate(parts):
-        left = 0.13 / len(parts) + number / len(parts)
-        axes = figure.add_axes((left, 0.17, 0.82 / len(parts), 0.7))
+        left = 0.17 / len(parts) + number / len(parts)
+        axes = figure.add_axes((left, 0.17, 0.78 / len(parts), 0.7))
         _draw_scree(axes, values[:30], edge, "#0072B2" if in_span else "#D55E00")
         axes.set_title(title, fontsize=FONT_PT + 1, color=INK, loc="left")
     return finish(figure, dpi=dpi, text="eigenvalues of the signal and the edges of the noise")
 
 
 def _draw_scree(axes: Axes, values: NDArray[np.float64], edge: float, color: str) -> None:
-    order = np.arange(1, values.size + 1)
-    is_kept = values > edge
-    axes.plot(order[is_kept], values[is_kept], "o", color=color, markersize=4.5)
-    axes.plot(order[~is_kept], values[~is_kept], "o", color=color, markersize=4, fillstyle="none")
-    if np.isfinite(edge):
-        axes.axhline(edge, color=INK, linewidth=0.8, linestyle="--")
-        axes.annotate(
-            "noise edge",
-            (1.0, edge),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=FONT_PT - 1,
-            color=INK,
-        )
-    axes.set_yscale("symlog", linthresh=max(abs(edge) if np.isfinite(edge) else 1.0, 1e-9))
+    """Eigenvalues over the edge; those that noise made negative are left out."""
+    unit = edge if np.isfinite(edge) and edge > 0 else 1.0
+    order, ratio = np.arange(1, values.size + 1), values / unit
+    is_kept = ratio > 1
+    axes.plot(order[is_kept], ratio[is_kept], "o", color=color, markersize=4.5)
+    axes.plot(order[~is_kept], ratio[~is_kept], "o", color=color, markersize=4, fillstyle="none")
+    axes.axhline(1.0, color=INK, linewidth=0.8, linestyle="--")
+    axes.set_yscale("log", nonpositive="mask")
+    axes.set_ylim(0.05, 2.0 * max(float(ratio.max(initial=1.0)), 5.0))
+    axes.set_xlim(0.3, max(values.size, 5) + 0.7)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("order", fontsize=FONT_PT, color=INK)
+    axes.set_ylabel("eigenvalue / noise edge", fontsize=FONT_PT, color=INK)
     axes.tick_params(labelsize=FONT_PT - 1, colors=INK, length=3)
+    axes.tick_params(which="minor", length=0)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -14,7 +14,7 @@ from mlatem.model import Acquisition, Calibration, Factorization, PhaseTable
 from mlatem.model.acquisition import FIELDS
 from mlatem.model.calibration import Estimate
 from mlatem.reporting.colors import phase_color
-from mlatem.reporting.numbers import NOTHING, decimals_of, fixed, short, whole
+from mlatem.reporting.numbers import NOTHING, decimals_of, fixed, short, small_time, whole
 
 #: How the origin of a value is told.
 ORIGINS = {"file": "file", "default": "assumed", "user": "user", "measured": "measured"}
@@ -35,7 +35,8 @@ class Cell:
     """One element of one phase."""
 
     main: str
-    """Atomic percent with its statistical deviation, or the limit."""
+    """Atomic percent, or the limit."""
+    statistical: str
     systematic: str
     weight: str
     is_seen: bool
@@ -62,7 +63,7 @@ def phase_rows(table: PhaseTable, factorization: Factorization) -> tuple[PhaseRo
             PhaseRow(
                 number=number + 1,
                 color=phase_color(number),
-                area=f"{100 * area:.3g}" if math.isfinite(area) else NOTHING,
+                area=fixed(100 * area, 1 if area >= 0.01 or area == 0 else 2),
                 counts=whole(counts[number]),
                 cells=tuple(_cell(row) for _, row in group.iterrows()),
             )
@@ -75,22 +76,22 @@ def _cell(row: pd.Series[Any]) -> Cell:
         float(row[c]) for c in ("atomic_percent", "sigma_stat", "detection_limit")
     )
     if not math.isfinite(percent):
-        return Cell("not quantified", "", "", False)
+        return Cell("not quantified", "", "", "", False)
     if math.isfinite(limit) and percent < limit:
-        return Cell(f"< {fixed(limit, decimals_of(limit))}", "", "", False)
+        return Cell(f"< {fixed(limit, decimals_of(limit))}", "", "", "", False)
     decimals = decimals_of(sigma)
-    main = fixed(percent, decimals)
-    if math.isfinite(sigma):
-        main += f" \N{PLUS-MINUS SIGN} {fixed(sigma, decimals)}"
     systematic, weight = float(row["sigma_sys"]), float(row["weight_percent"])
     return Cell(
-        main,
-        f"\N{PLUS-MINUS SIGN} {fixed(systematic, decimals_of(systematic))}"
-        if systematic > 0
-        else "",
+        fixed(percent, decimals),
+        _plus_minus(sigma, decimals),
+        _plus_minus(systematic, decimals_of(systematic)) if systematic > 0 else "",
         fixed(weight, decimals) if math.isfinite(weight) else "",
         True,
     )
+
+
+def _plus_minus(sigma: float, decimals: int) -> str:
+    return f"\N{PLUS-MINUS SIGN} {fixed(sigma, decimals)}" if math.isfinite(sigma) else ""
 
 
 def main_elements(table: PhaseTable, *, at_least_percent: float = 1.0) -> tuple[str, ...]:
@@ -117,7 +118,10 @@ def acquisition_rows(acquisition: Acquisition) -> tuple[Row, ...]:
     for name, (label, unit) in FIELDS.items():
         if name in acquisition:
             entry = acquisition[name]
-            rows.append(Row(label, short(entry.value, 6), unit, ORIGINS[entry.origin]))
+            value, shown_unit = short(entry.value, 6), unit
+            if unit == "s" and isinstance(entry.value, float) and 0 < entry.value < 0.1:
+                value, shown_unit = small_time(entry.value), ""
+            rows.append(Row(label, value, shown_unit, ORIGINS[entry.origin]))
     return tuple(rows)
 
 
@@ -197,7 +201,10 @@ def _flat(name: str, value: Any) -> list[Row]:
         parts = [_flat(f"{name}.{k}" if name else str(k), v) for k, v in value.items()]
         return [row for part in parts for row in part]
     if _is_list_of_records(value):
-        parts = [_flat(f"{name} {i}".strip(), v) for i, v in enumerate(value, start=1)]
+        numbers = [
+            f"{name} {i}".strip() if len(value) > 1 else name for i in range(1, len(value) + 1)
+        ]
+        parts = [_flat(number, v) for number, v in zip(numbers, value, strict=True)]
         return [row for part in parts for row in part]
     if isinstance(value, list | tuple):
         return [Row(name, ", ".join(str(v) for v in value) or NOTHING)]
