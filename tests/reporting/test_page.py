@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from mlatem.errors import InputError
+from mlatem.model import Acquisition, Decision, Estimate, PhaseTable, Verdict
+from mlatem.reporting import Survey, render_report
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class _Page(HTMLParser):
+    """Addresses, anchors and visible words of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.addresses, self.ids, self.tags, self.words = [], [], [], []
+        self.feed(html)
+        self.text = re.sub(r"[ \n]+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.tags.append(tag)
+        self.addresses += [values[name] for name in ("src", "href") if name in values]
+        self.ids += [values["id"]] if "id" in values else []
+
+    def handle_data(self, data):
+        if self.tags[-1:] not in (["style"], ["script"]):
+            self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def report(make):
+    return render_report(make.inputs())
+
+
+def test_page_needs_no_network(report):
+    html = report.html
+    page = _Page(html)
+    for address in page.addresses:
+        assert address.startswith(("data:image/png;base64,", "#")), address
+    assert not re.search(r"https?://|@import|url\(", html)
+    assert {"link", "iframe", "object"}.isdisjoint(page.tags)
+    anchors = {address[1:] for address in page.addresses if address.startswith("#")}
+    assert anchors <= set(page.ids)
+
+
+def test_page_tells_the_numbers_of_the_table(report):
+    text = _Page(report.html).text
+    for words in ("66.70 ± 0.31", "60.00 ± 0.31", "sys ± 4.2", "40.00 wt%", "< 0.42", "50.0"):
+        assert words in text, words
+    assert " 0.00 ± " not in text
+
+
+def test_unquantified_element_is_no_zero(make):
+    frame = make.table().frame.copy()
+    is_iron = frame["element"] == "Fe"
+    is_first = frame["phase"] == 1
+    frame.loc[is_iron & is_first, ["atomic_percent", "weight_percent", "detection_limit"]] = np.nan
+    text = _Page(render_report(make.inputs(table=PhaseTable(frame))).html).text
+    assert text.count("not quantified") > text.count("Gray: too few counts, not quantified")
+
+
+def test_origins_decisions_verdicts_and_provenance_are_shown(report):
+    text = _Page(report.html).text
+    for words in (
+        "20 \N{MICRO SIGN}s file",
+        "22 deg assumed",
+        "3.10 ± 0.40 eV measured",
+        "axis moved",
+        "factorize.n_phases",
+        "1.62",
+        "threshold 1.5",
+        "Look at the residuals.",
+        "f00d",
+        "38\N{NARROW NO-BREAK SPACE}400 counts",
+        "not known: no absorption correction",
+        "thickness_nm",
+    ):
+        assert words in text, words
+
+
+def test_everything_is_escaped(make):
+    evil = "<script>alert('x')</script>"
+    html = render_report(
+        make.inputs(
+            dataset=evil,
+            decisions=(Decision(evil, evil, evil, evil),),
+            verdicts=(Verdict(evil, 1.0, 2.0, evil, "bad", evil),),
+            acquisition=Acquisition().updated({"microscope": evil}, "file"),
+            provenance={evil: {evil: evil}},
+            survey=Survey(np.ones((4, 4)), 1.0, name=evil),
+        )
+    ).html
+    assert "<script>" not in html
+    assert html.count("&lt;script&gt;") > 8
+
+
+def test_figures_are_those_of_the_page(report):
+    expected = {"survey", "phase_map", "spectrum_1", "spectrum_2", "abundance_1", "abundance_2"}
+    expected |= {f"{kind}_{e}" for kind in ("element", "sigma") for e in ("O", "Si", "Fe")}
+    expected |= {"deviance", "deviance_z", "scree"}
+    assert set(report.figures) == {f"{name}.png" for name in expected}
+    assert all(png.startswith(PNG) for png in (*report.figures.values(), report.thumbnail))
+    assert _Page(report.html).tags.count("img") == len(expected)
+
+
+def test_page_without_what_is_optional(make):
+    report = render_report(
+        make.inputs(
+            survey=None,
+            basis=None,
+            verdicts=(),
+            decisions=(),
+            provenance={},
+            acquisition=Acquisition(),
+            total_counts=float("nan"),
+            calibration=make.calibration(decisions=()),
+        )
+    )
+    text = _Page(report.html).text
+    assert "survey.png" not in report.figures and "scree.png" not in report.figures
+    for words in ("no survey image", "No quality", "Nothing was decided", "No provenance"):
+        assert words in text, words
+
+
+def test_phase_that_dominates_nowhere_is_told(make):
+    factorization = make.factorization()
+    counts, abundance = (
+        np.array(a) for a in (factorization.dominant_counts, factorization.dominant_abundance)
+    )
+    counts[1], abundance[1] = 0, 0
+    factorization = replace(factorization, dominant_counts=counts, dominant_abundance=abundance)
+    report = render_report(make.inputs(factorization=factorization))
+    assert "spectrum_2.png" not in report.figures
+    assert "most counts in no pixel" in report.html
+
+
+def test_failed_convergence_is_the_first_caveat(make):
+    factorization = make.factorization(converged=False, reason="200 rounds were not enough")
+    text = _Page(render_report(make.inputs(factorization=factorization)).html).text
+    assert "NO: 200 rounds were not enough" in text
+    assert "did not converge: read every number" in text
+
+
+def test_known_thickness_changes_the_caveat(make):
+    thickness = Estimate(2.65e-4, None, "user")
+    calibration = make.calibration(mass_thickness_kg_m2=thickness)
+    text = _Page(render_report(make.inputs(calibration=calibration)).html).text
+    assert "26.5 \N{MICRO SIGN}g/cm² user" in text
+    assert "absorption is not corrected" not in text
+
+
+def test_line_scan(make):
+    factorization = make.factorization((1, 40))
+    assert render_report(make.inputs(factorization=factorization)).thumbnail.startswith(PNG)
+
+
+def test_same_inputs_same_page(make, report):
+    assert render_report(make.inputs()) == report
+
+
+def test_parts_of_different_datasets_are_refused(make):
+    other = make.maps(make.factorization((5, 6)))
+    with pytest.raises(InputError, match=r"pixel maps of .5, 6. pixels"):
+        make.inputs(maps=other)
+    table = PhaseTable(make.table().frame.query("phase == 1"))
+    with pytest.raises(InputError, match="the table has 1 phases"):
+        make.inputs(table=table)
+
+
+@pytest.mark.parametrize(
+    ("image", "pixel_nm", "words"),
+    [(np.ones(3), 1.0, "expected .ny, nx."), (np.ones((3, 3)), 0.0, "more than 0")],
+)
+def test_bad_survey_is_refused(image, pixel_nm, words):
+    with pytest.raises(InputError, match=words):
+        Survey(image, pixel_nm)
