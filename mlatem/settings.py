@@ -129,7 +129,7 @@ class Quantify(_Record):
     """Composition of phases and pixels."""
 
     min_pixel_counts: float = Field(
-        10.0, ge=0, description="Pixels with fewer expected line counts stay unquantified (NaN)."
+        3.0, ge=0, description="Pixels with fewer expected line counts stay unquantified (NaN)."
     )
 
 

@@ -41,7 +41,7 @@ def verdicts(solution: CompositionSolution) -> tuple[Verdict, ...]:
             "agreement of the thinnings",
             spread,
             _SPREAD_LIMIT_DEG,
-            "degrees between phase spectra",
+            "deg",
             "good" if agree else "warning",
             "random halves of the photons give the same phases"
             if agree

@@ -290,7 +290,7 @@ def _verdicts(
             "fit of the sum spectrum",
             deviance,
             _DEVIANCE_LIMIT,
-            "deviance per degree of freedom",
+            "deviance/dof",
             "good" if deviance <= _DEVIANCE_LIMIT else "warning",
             "the elements and the continuum explain the spectrum"
             if deviance <= _DEVIANCE_LIMIT

@@ -14,7 +14,7 @@ import mlatem
 from mlatem.errors import StoreError
 from mlatem.io.atomic import atomic_path, read_json, write_json
 from mlatem.model import Verdict
-from mlatem.reporting.index import IndexEntry, campaign_frame, render_index
+from mlatem.reporting import IndexEntry, campaign_frame, render_index
 
 _ERROR = re.compile(r"^\S+ \S+ (?:ERROR|CRITICAL) \S+: (.*)$")
 _DONE = "DONE.json"

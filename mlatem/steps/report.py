@@ -29,8 +29,7 @@ from mlatem.model import (
     SpectrumImage,
     Verdict,
 )
-from mlatem.reporting.inputs import ReportInputs, Survey
-from mlatem.reporting.report import render_report
+from mlatem.reporting import ReportInputs, Survey, main_elements, render_report
 from mlatem.sheet import DatasetRow
 from mlatem.steps.inputs import load_calibration, open_source
 
@@ -89,8 +88,8 @@ def report(
     rendered = render_report(inputs)
     with atomic_path(figures) as partial:
         partial.mkdir()
-        for name, picture in {**rendered.figures, "thumbnail": rendered.thumbnail}.items():
-            (partial / f"{name}.png").write_bytes(picture)
+        for name, picture in {**rendered.figures, "thumbnail.png": rendered.thumbnail}.items():
+            (partial / name).write_bytes(picture)
     with atomic_path(page) as partial:
         partial.write_text(rendered.html, encoding="utf-8")
     write_json(done, json_safe(_summary(inputs, files)))
@@ -153,11 +152,10 @@ def _provenance(
 
 
 def _summary(inputs: ReportInputs, files: DatasetFiles) -> dict[str, Any]:
-    composition = inputs.calibration.composition
     return {
         "dataset": inputs.dataset,
         "n_phases": inputs.factorization.n_phases,
-        "elements": sorted(composition, key=lambda element: -composition[element]),
+        "elements": list(main_elements(inputs.table)),
         "total_counts": inputs.total_counts,
         "verdicts": [asdict(verdict) for verdict in inputs.verdicts],
         "decisions": [asdict(decision) for decision in inputs.decisions],

@@ -11,14 +11,14 @@ rule place_regions:
         lowrank="results/{dataset}/lowrank.zarr",
     output:
         temp("results/{dataset}/blocks/regions.npz"),
-    params:
-        row=row("dataset", "path", "n_phases"),
-        factorize=section("factorize"),
     log:
         "logs/{dataset}/place_regions.log",
     benchmark:
         "logs/{dataset}/place_regions.benchmark.tsv"
     threads: 2
+    params:
+        row=row("dataset", "path", "n_phases"),
+        factorize=section("factorize"),
     script:
         "../scripts/place_regions.py"
 
@@ -47,14 +47,14 @@ rule solve_compositions:
         sums=gather.block("results/{{dataset}}/blocks/sums-{scatteritem}.npz"),
     output:
         "results/{dataset}/compositions.npz",
-    params:
-        row=row("dataset", "path", "n_phases"),
-        edxs=section("edxs"),
-        factorize=section("factorize"),
     log:
         "logs/{dataset}/solve_compositions.log",
     benchmark:
         "logs/{dataset}/solve_compositions.benchmark.tsv"
+    params:
+        row=row("dataset", "path", "n_phases"),
+        edxs=section("edxs"),
+        factorize=section("factorize"),
     script:
         "../scripts/solve_compositions.py"
 
@@ -80,7 +80,9 @@ rule merge:
     input:
         store="results/{dataset}/spim.zarr",
         compositions="results/{dataset}/compositions.npz",
-        abundances=gather.block("results/{{dataset}}/blocks/abundances-{scatteritem}.npz"),
+        abundances=gather.block(
+            "results/{{dataset}}/blocks/abundances-{scatteritem}.npz"
+        ),
     output:
         directory("results/{dataset}/factorization.zarr"),
     log:

@@ -7,13 +7,13 @@ rule convert:
         raw_files,
     output:
         directory("results/{dataset}/spim.zarr"),
-    params:
-        row=row("dataset", "path", "technique"),
-        convert=section("convert"),
     log:
         "logs/{dataset}/convert.log",
     benchmark:
         "logs/{dataset}/convert.benchmark.tsv"
+    params:
+        row=row("dataset", "path", "technique"),
+        convert=section("convert"),
     script:
         "../scripts/convert.py"
 
@@ -24,6 +24,11 @@ rule calibrate:
         "results/{dataset}/spim.zarr",
     output:
         "results/{dataset}/calibration.json",
+    log:
+        "logs/{dataset}/calibrate.log",
+    benchmark:
+        "logs/{dataset}/calibrate.benchmark.tsv"
+    threads: 2
     params:
         row=row(
             "dataset",
@@ -37,11 +42,6 @@ rule calibrate:
         ),
         edxs=section("edxs"),
         calibrate=section("calibrate"),
-    log:
-        "logs/{dataset}/calibrate.log",
-    benchmark:
-        "logs/{dataset}/calibrate.benchmark.tsv"
-    threads: 2
     script:
         "../scripts/calibrate.py"
 
@@ -53,13 +53,13 @@ rule denoise:
         calibration="results/{dataset}/calibration.json",
     output:
         directory("results/{dataset}/lowrank.zarr"),
-    params:
-        edxs=section("edxs"),
-        denoise=section("denoise"),
     log:
         "logs/{dataset}/denoise.log",
     benchmark:
         "logs/{dataset}/denoise.benchmark.tsv"
     threads: 2
+    params:
+        edxs=section("edxs"),
+        denoise=section("denoise"),
     script:
         "../scripts/denoise.py"

@@ -9,13 +9,13 @@ rule quantify:
     output:
         table="results/{dataset}/phases.csv",
         maps=directory("results/{dataset}/maps.zarr"),
-    params:
-        edxs=section("edxs"),
-        quantify=section("quantify"),
     log:
         "logs/{dataset}/quantify.log",
     benchmark:
         "logs/{dataset}/quantify.benchmark.tsv"
+    params:
+        edxs=section("edxs"),
+        quantify=section("quantify"),
     script:
         "../scripts/quantify.py"
 
@@ -33,13 +33,13 @@ rule report:
         page="results/{dataset}/report.html",
         figures=directory("results/{dataset}/figures"),
         done="results/{dataset}/DONE.json",
-    params:
-        row=lambda wildcards: CAMPAIGN.rows[wildcards.dataset],
-        settings=CAMPAIGN.settings.model_dump(mode="json"),
     log:
         "logs/{dataset}/report.log",
     benchmark:
         "logs/{dataset}/report.benchmark.tsv"
+    params:
+        row=lambda wildcards: CAMPAIGN.rows[wildcards.dataset],
+        settings=CAMPAIGN.settings.model_dump(mode="json"),
     script:
         "../scripts/report.py"
 
@@ -52,12 +52,12 @@ rule index:
         "results/index.html",
         "results/campaign.csv",
         "results/DONE.json",
-    params:
-        rows=CAMPAIGN.rows,
-        title=CAMPAIGN.settings.report.title,
     log:
         "logs/index.log",
     benchmark:
         "logs/index.benchmark.tsv"
+    params:
+        rows=CAMPAIGN.rows,
+        title=CAMPAIGN.settings.report.title,
     script:
         "../scripts/index.py"

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The workflow on small campaigns: failures, reruns, and what depends on what."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mlatem
+from mlatem.io.atomic import read_json
+
+ROOT = Path(__file__).resolve().parents[2]
+SPECIMEN = ROOT / "examples" / "specimens" / "small.yaml"
+ELEMENTS = "O,Si,Ti,Fe"
+
+
+def write_sheet(folder: Path, rows: list[dict[str, str]]) -> None:
+    columns = ["dataset", "path", "elements", "n_phases", "thickness_nm"]
+    with (folder / "config" / "datasets.tsv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, delimiter="\t")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def row(dataset: str, path: str, **cells: str) -> dict[str, str]:
+    return {
+        "dataset": dataset,
+        "path": path,
+        "elements": ELEMENTS,
+        "n_phases": "3",
+        "thickness_nm": "40",
+        **cells,
+    }
+
+
+def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snakemake", "--profile", str(ROOT / "profiles" / "local")]
+    return subprocess.run(
+        [*command, "--cores", "2", "--directory", str(folder), *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def planned(folder: Path) -> set[str]:
+    """Rules that a run would execute."""
+    text = snakemake(folder, "--dry-run").stdout
+    return set(re.findall(r"^(?:local)?rule (\w+):", text, flags=re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory):
+    """A campaign of two good datasets and of every kind of bad one, after its first run."""
+    folder = tmp_path_factory.mktemp("campaign")
+    (folder / "config").mkdir()
+    (folder / "raw").mkdir()
+    (folder / "config" / "config.yaml").write_text("factorize:\n  n_thinnings: 2\n")
+    mlatem.simulate(SPECIMEN, folder / "raw", name="good")
+    good = (folder / "raw" / "good.hspy").read_bytes()
+    (folder / "raw" / "cut.hspy").write_bytes(good[: len(good) // 2])
+    (folder / "raw" / "empty.hspy").write_bytes(b"")
+    write_sheet(
+        folder,
+        [
+            row("good", "raw/good.hspy"),
+            row("other", "raw/good.hspy"),
+            row("cut", "raw/cut.hspy"),
+            row("empty", "raw/empty.hspy"),
+            row("lost", "raw/lost.emd"),
+            row("odd", "raw/good.hspy", elements="O,Xx"),
+            row("many", "raw/good.hspy", n_phases="40"),
+        ],
+    )
+    return folder, snakemake(folder)
+
+
+@pytest.fixture(scope="module")
+def mended(campaign):
+    """The campaign without its bad datasets, after its second run."""
+    folder, _ = campaign
+    before = (folder / "results" / "good" / "phases.csv").stat().st_mtime_ns
+    write_sheet(folder, [row("good", "raw/good.hspy"), row("other", "raw/good.hspy")])
+    return folder, snakemake(folder), before
+
+
+def test_bad_datasets_fail_and_the_others_finish(campaign):
+    folder, run = campaign
+    assert run.returncode != 0
+    for name in ("good", "other"):
+        done = read_json(folder / "results" / name / "DONE.json")
+        assert done["n_phases"] == 3
+    for name in ("cut", "empty", "lost", "odd", "many"):
+        assert not (folder / "results" / name / "DONE.json").exists()
+
+
+def test_the_run_and_the_index_name_each_failure(campaign):
+    folder, run = campaign
+    page = (folder / "results" / "index.html").read_text(encoding="utf-8")
+    for words in ("raw/cut.hspy", "raw/empty.hspy", "raw/lost.emd", "Xx", "n_phases is 40"):
+        assert words in page
+        assert words in run.stdout + run.stderr
+    table = pd.read_csv(folder / "results" / "campaign.csv").set_index("dataset")
+    assert len(table) == 7
+    assert not (folder / "results" / "DONE.json").exists()
+
+
+def test_nothing_half_written_is_left(campaign):
+    folder, _ = campaign
+    assert list(folder.rglob("*.partial")) == []
+    assert not (folder / "results" / "cut" / "spim.zarr").exists()
+
+
+def test_phases_come_back(campaign):
+    folder, _ = campaign
+    found = pd.read_csv(folder / "results" / "good" / "phases.csv")
+    found = found.pivot_table(index="phase", columns="element", values="atomic_percent")
+    truth = pd.read_csv(folder / "raw" / "good_truth.csv")
+    truth = truth.pivot_table(index="phase", columns="element", values="atomic_percent").fillna(0)
+    for _, composition in truth.iterrows():
+        distance = np.abs(found[composition.index] - composition).mean(axis=1)
+        assert distance.min() < 2.0
+
+
+def test_a_mended_campaign_finishes_without_redoing_the_rest(mended):
+    folder, run, before = mended
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert read_json(folder / "results" / "DONE.json")["datasets"] == ["good", "other"]
+    assert (folder / "results" / "good" / "phases.csv").stat().st_mtime_ns == before
+    assert "lost.emd" not in (folder / "results" / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_second_run_does_nothing(mended):
+    folder, _, _ = mended
+    run = snakemake(folder)
+    assert run.returncode == 0
+    assert "Nothing to be done" in run.stdout + run.stderr
+
+
+def test_a_new_thickness_reruns_only_what_depends_on_it(mended):
+    folder, _, _ = mended
+    write_sheet(
+        folder, [row("good", "raw/good.hspy", thickness_nm="50"), row("other", "raw/good.hspy")]
+    )
+    text = snakemake(folder, "--dry-run").stdout
+    rules = planned(folder)
+    assert "calibrate" in rules
+    assert {"quantify", "report", "index"} <= rules
+    assert "convert" not in rules
+    assert "results/good/calibration.json" in text
+    assert not re.search(r"output: results/other/", text)
+
+
+def test_a_changed_heading_redoes_pages_only(mended):
+    folder, _, _ = mended
+    write_sheet(folder, [row("good", "raw/good.hspy"), row("other", "raw/good.hspy")])
+    config = folder / "config" / "config.yaml"
+    config.write_text("factorize:\n  n_thinnings: 2\nreport:\n  title: Night shift\n")
+    assert planned(folder) <= {"all", "index", "report"}
+
+
+@pytest.mark.parametrize(
+    ("config", "sheet", "named"),
+    [
+        ("factorize:\n  n_phase: 3\n", None, "did you mean n_phases"),
+        ("{}\n", "dataset\tpath\na\tx.emd\na\ty.emd\n", "a is named twice"),
+        ("{}\n", "dataset\tfile\na\tx.emd\n", "lacks the column 'path'"),
+    ],
+)
+def test_a_bad_configuration_stops_before_anything_runs(tmp_path, config, sheet, named):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text(config)
+    (tmp_path / "config" / "datasets.tsv").write_text(sheet or "dataset\tpath\na\tx.emd\n")
+    run = snakemake(tmp_path)
+    assert run.returncode != 0
+    assert re.search(named, run.stdout + run.stderr)
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_repository_has_a_campaign_of_its_own(tmp_path):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    run = snakemake(tmp_path)
+    assert run.returncode != 0
+    assert "no datasets" in run.stdout + run.stderr
