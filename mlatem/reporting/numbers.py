@@ -10,6 +10,8 @@ NOTHING = "\N{EN DASH}"
 
 _NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 _MAX_DECIMALS = 2
+#: Values from here on have an exponent.
+_WRITTEN_OUT = 1e12
 
 
 def decimals_of(sigma: float) -> int:
@@ -27,12 +29,16 @@ def fixed(value: float | None, decimals: int) -> str:
 
 
 def short(value: float | str | None, digits: int = 4) -> str:
-    """The value with few significant digits; texts as they are, a dash for None and NaN."""
+    """The value with few significant digits; texts as they are, a dash for None and NaN.
+
+    Large values are written out with their thousands set apart: 13 900, not 1.39e+04.
+    """
     if isinstance(value, str):
         return value
     if value is None or not math.isfinite(value):
         return NOTHING
-    return f"{value:.{digits}g}"
+    text = f"{value:.{digits}g}"
+    return whole(float(text)) if 10**digits <= abs(value) < _WRITTEN_OUT else text
 
 
 def whole(value: float | None) -> str:

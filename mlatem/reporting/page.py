@@ -110,7 +110,7 @@ def _facts(inputs: ReportInputs) -> tuple[str, ...]:
     ]
     if np.isfinite(inputs.total_counts):
         facts.append(f"{whole(inputs.total_counts)} counts")
-        facts.append(f"{short(inputs.total_counts / (nx * ny), 3)} counts per pixel")
+        facts.append(f"{short(inputs.total_counts / (nx * ny), 3)} counts per pixel, all energies")
     return tuple(facts)
 
 

@@ -19,6 +19,10 @@ from mlatem.reporting.numbers import NOTHING, decimals_of, fixed, short, small_t
 #: How the origin of a value is told.
 ORIGINS = {"file": "file", "default": "assumed", "user": "user", "measured": "measured"}
 
+#: A phase is called by its elements of at least this many at%, at most so many of them.
+_LABEL_PERCENT = 5.0
+_LABEL_ELEMENTS = 3
+
 
 @dataclass(frozen=True)
 class Row:
@@ -47,6 +51,8 @@ class PhaseRow:
     """One phase of the table."""
 
     number: int
+    label: str
+    """Main elements, "Fe-Ni"; empty where nothing was quantified."""
     color: str
     area: str
     counts: str
@@ -62,6 +68,7 @@ def phase_rows(table: PhaseTable, factorization: Factorization) -> tuple[PhaseRo
         rows.append(
             PhaseRow(
                 number=number + 1,
+                label=_label(group),
                 color=phase_color(number),
                 area=fixed(100 * area, 1 if area >= 0.01 or area == 0 else 2),
                 counts=whole(counts[number]),
@@ -69,6 +76,17 @@ def phase_rows(table: PhaseTable, factorization: Factorization) -> tuple[PhaseRo
             )
         )
     return tuple(rows)
+
+
+def _label(group: pd.DataFrame) -> str:
+    """The most abundant elements of a phase: a name to talk about it, no formula."""
+    seen = group[(group["atomic_percent"] >= _LABEL_PERCENT) & ~_is_below_limit(group)]
+    main = seen.sort_values("atomic_percent", ascending=False, kind="stable").head(_LABEL_ELEMENTS)
+    return "\N{EN DASH}".join(str(element) for element in main["element"])
+
+
+def _is_below_limit(group: pd.DataFrame) -> pd.Series[bool]:
+    return group["atomic_percent"] < group["detection_limit"]
 
 
 def _cell(row: pd.Series[Any]) -> Cell:

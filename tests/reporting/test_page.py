@@ -84,6 +84,21 @@ def test_origins_decisions_verdicts_and_provenance_are_shown(report):
         assert words in text, words
 
 
+def test_a_verdict_without_a_threshold_shows_none(make):
+    steady = Verdict("convergence", 123.0, None, "rounds", "good", "All fits converged.")
+    html = render_report(make.inputs(verdicts=(steady,), calibration=make.calibration())).html
+    assert "123" in html and "threshold" not in _Page(html).text
+
+
+def test_a_phase_is_called_by_its_main_elements(make):
+    frame = make.table().frame.copy()
+    is_first = frame["phase"] == 1
+    for element, percent in (("O", 60.0), ("Si", 36.0), ("Fe", 4.0)):
+        frame.loc[is_first & (frame["element"] == element), "atomic_percent"] = percent
+    text = _Page(render_report(make.inputs(table=PhaseTable(frame))).html).text
+    assert "Phase 1: O\N{EN DASH}Si" in text
+
+
 def test_everything_is_escaped(make):
     evil = "<script>alert('x')</script>"
     html = render_report(

@@ -49,3 +49,16 @@ def test_what_is_not_known_is_a_dash():
 def test_times_below_a_second():
     assert numbers.small_time(2e-5) == "20 µs"
     assert numbers.small_time(0.05) == "50 ms"
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (13904.2, 3, "13\u202f900"),
+        (1e6, 4, "1\u202f000\u202f000"),
+        (146.17, 4, "146.2"),
+        (3e12, 4, "3e+12"),
+    ],
+)
+def test_large_values_are_written_out(value, digits, text):
+    assert numbers.short(value, digits) == text
