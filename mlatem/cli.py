@@ -78,14 +78,25 @@ def info(
 
 
 def _grow(tree: Any, values: Any) -> None:
+    """Add nested values to a tree: records as branches, acquisition values in words."""
+    from mlatem.model.acquisition import FIELDS
+
     for key, value in values.items() if isinstance(values, dict) else enumerate(values):
         if isinstance(value, dict) and set(value) == {"value", "origin"}:
-            tree.add(f"{key}: {value['value']} [dim]({value['origin']})[/dim]")
-        elif isinstance(value, (dict, list)) and value:
+            label, unit = FIELDS[key]
+            amount = f"{_short(value['value'])} {unit}".strip()
+            tree.add(f"{label}: {amount} [dim]({value['origin']})[/dim]")
+        elif isinstance(value, list) and not any(isinstance(v, dict | list) for v in value):
+            tree.add(f"{key}: {', '.join(_short(v) for v in value)}")
+        elif isinstance(value, dict | list) and value:
             name = value.get("name") if isinstance(value, dict) else None
             _grow(tree.add(f"[bold]{name or key}[/bold]"), value)
-        else:
-            tree.add(f"{key}: {value}")
+        elif key != "name":
+            tree.add(f"{key}: {_short(value)}")
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 @_command

@@ -15,16 +15,16 @@ from mlatem.sheet import DatasetRow
 _HEADER = """\
 # Configuration of a campaign. Every key may be left out and then takes the default shown here.
 # The values are read and checked by mlatem.settings; unknown keys are errors.
-# yaml-language-server: $schema={schema}
 """
+_EDITOR = "# yaml-language-server: $schema=../workflow/schemas/config.schema.json\n"
 
 #: Columns of the sample sheet that most campaigns use, in the order of the template.
 SHEET_COLUMNS = ("dataset", "path", "elements", "n_phases", "thickness_nm", "density_g_cm3")
 
 
-def config_yaml(schema: str = "../workflow/schemas/config.schema.json") -> str:
+def config_yaml() -> str:
     """The default configuration as YAML with an explanation above every key."""
-    return _HEADER.format(schema=schema) + "\n".join(_section(Settings(), indent=0)) + "\n"
+    return _HEADER + "\n".join(_section(Settings(), indent=0)) + "\n"
 
 
 def _section(model: BaseModel, indent: int) -> list[str]:
@@ -86,7 +86,7 @@ def datasets_schema() -> dict[str, Any]:
 def generated_files() -> dict[str, str]:
     """Contents of the files in the repository that are generated, by path."""
     return {
-        "config/config.yaml": config_yaml(),
+        "config/config.yaml": _EDITOR + config_yaml(),
         "config/datasets.tsv": sheet_tsv(),
         "workflow/schemas/config.schema.json": _json(config_schema()),
         "workflow/schemas/datasets.schema.json": _json(datasets_schema()),
