@@ -63,12 +63,13 @@ def spectrum_image(data: SpectrumImageLike) -> SpectrumImage:
     ----------
     data : SpectrumImage, Dataset or DataTree
         A dataset as in the group `edxs` of what `mlatem.read` and `mlatem.open` return, or the
-        whole tree.
+        whole tree. One of your own needs `counts` and the coordinates y and x in nm and energy in
+        keV; its attributes may be missing.
 
     Raises
     ------
     InputError
-        If there is no such group, or the dataset has no `counts`.
+        If there is no such group, or the dataset has no `counts` or not all coordinates.
     """
     if isinstance(data, SpectrumImage):
         return data
@@ -79,7 +80,19 @@ def spectrum_image(data: SpectrumImageLike) -> SpectrumImage:
             f"no variable 'counts' among {list(data)}: give the group of a spectrum image, for "
             'example tree["edxs"]'
         )
-    return image_from_frame(data.drop_vars("counts"), data["counts"].data)
+    technique = data.attrs.get("technique", "eels" if "energy_loss" in data.coords else "edxs")
+    dims = ("y", "x", "energy" if technique == "edxs" else "energy_loss")
+    missing = [dim for dim in dims if dim not in data.coords]
+    if missing or set(data["counts"].dims) != set(dims):
+        raise InputError(
+            f"counts have dimensions {data['counts'].dims} and the dataset the coordinates "
+            f"{list(data.coords)}: expected {dims} as both, y and x in nm, energies in keV for "
+            "EDXS, in eV for EELS"
+        )
+    frame = data.drop_vars("counts").assign_attrs(
+        {"acquisition": {}, "name": "", "details": {}, **data.attrs, "technique": technique}
+    )
+    return image_from_frame(frame, data["counts"].transpose(*dims).data)
 
 
 def calibrate(
@@ -239,13 +252,14 @@ def factorize(
     ------
     InputError
         If the counts cannot be used, or carry fewer phases than asked for.
+    ConfigError
+        If `n_phases` or `seed` is not possible.
     ConvergenceError
         If the compositions could not be found.
     """
     given = {"n_phases": n_phases, "seed": seed}
-    settings = _settings.Factorize(
-        **{**(settings or _settings.Factorize()).model_dump(), **_without_none(given)}
-    )
+    values = {**(settings or _settings.Factorize()).model_dump(), **_without_none(given)}
+    settings = _settings.parse({"factorize": values}, source="mlatem.factorize").factorize
     source = _source(data, dictionary, **options)
     y_nm, x_nm = _positions(data, source.shape)
     statistics = statistics_pass(source)
