@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -168,8 +167,7 @@ def edxs_dictionary(
     Dictionary
     """
     energy = spectrum_image(data).energy
-    dictionary = dictionary_from_calibration(energy, calibration, edxs or _settings.Edxs())
-    return replace(dictionary, first_channel=calibration.first_channel)
+    return dictionary_from_calibration(energy, calibration, edxs or _settings.Edxs())
 
 
 def _source(data: SpectrumImageLike | Any, dictionary: Dictionary, **options: Any) -> TileSource:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -173,7 +174,8 @@ def dictionary_from_calibration(
     Returns
     -------
     Dictionary
-        On ``calibration.corrected(energy_of_file)[calibration.window]``.
+        On ``calibration.corrected(energy_of_file)[calibration.window]``; it knows the channel
+        at which that starts.
 
     Raises
     ------
@@ -186,8 +188,32 @@ def dictionary_from_calibration(
             f"the calibration's window ends at channel {calibration.stop_channel} but the energy "
             f"axis has {energy.size}: calibrate this dataset again"
         )
+    dictionary = dictionary_on_axis(
+        calibration.corrected(energy)[calibration.window], calibration, edxs
+    )
+    return replace(dictionary, first_channel=calibration.first_channel)
+
+
+def dictionary_on_axis(
+    energy: ArrayLike, calibration: Calibration, edxs: settings.Edxs
+) -> Dictionary:
+    """The dictionary of a calibrated dataset on an axis that is already corrected and cut.
+
+    Parameters
+    ----------
+    energy : array-like of shape (n_energy,)
+        keV.
+    calibration : Calibration
+        Its offset, gain and window are not applied.
+    edxs : settings.Edxs
+
+    Raises
+    ------
+    InputError
+        As `edxs_dictionary`.
+    """
     return edxs_dictionary(
-        calibration.corrected(energy)[calibration.window],
+        energy,
         elements=calibration.elements,
         system_elements=calibration.system_elements,
         beam_energy_kev=calibration.beam_energy_kev.value,

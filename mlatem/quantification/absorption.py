@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlatem.model import Calibration, Factorization
 from mlatem.physics.atomic import density_g_cm3
-from mlatem.physics.dictionary import edxs_dictionary
+from mlatem.physics.dictionary import dictionary_on_axis
 from mlatem.quantification.composition import atomic_fractions, element_matrix
 from mlatem.settings import Edxs
 
@@ -74,22 +75,10 @@ def _column_sums(
 ) -> NDArray[np.float64]:
     """Counts per coefficient of every column in a film of the given composition."""
     thickness = calibration.mass_thickness_kg_m2
-    mass_thickness = thickness.value
     if thickness.origin != "user":
         mean = density_g_cm3({e: f for e, f in calibration.composition.items() if f > 0})
-        mass_thickness *= density_g_cm3(composition) / mean
-    dictionary = edxs_dictionary(
-        factorization.dictionary.energy,
-        elements=calibration.elements,
-        system_elements=calibration.system_elements,
-        beam_energy_kev=calibration.beam_energy_kev.value,
-        noise_ev=calibration.noise_ev.value,
-        fano=calibration.fano.value,
-        detector=edxs.detector,
-        n_background=edxs.n_background,
-        take_off_angle_deg=calibration.take_off_angle_deg.value,
-        mass_thickness_kg_m2=mass_thickness,
-        composition=composition,
-    )
+        thickness = replace(thickness, value=thickness.value * density_g_cm3(composition) / mean)
+    own = replace(calibration, composition=composition, mass_thickness_kg_m2=thickness)
+    dictionary = dictionary_on_axis(factorization.dictionary.energy, own, edxs)
     sums: NDArray[np.float64] = dictionary.columns.sum(axis=1)
     return sums
