@@ -83,7 +83,7 @@ def _grow(tree: Any, values: Any) -> None:
 
     for key, value in values.items() if isinstance(values, dict) else enumerate(values):
         if isinstance(value, dict) and set(value) == {"value", "origin"}:
-            label, unit = FIELDS[key]
+            label, unit = FIELDS[str(key)]
             amount = f"{_short(value['value'])} {unit}".strip()
             tree.add(f"{label}: {amount} [dim]({value['origin']})[/dim]")
         elif isinstance(value, list) and not any(isinstance(v, dict | list) for v in value):
