@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ from mlatem.physics.dictionary import edxs_dictionary
 from mlatem.preprocessing.calibrate import Known
 from mlatem.preprocessing.calibrate import calibrate as calibrate_spectrum
 from mlatem.units import mass_thickness_kg_m2
+
+_logger = logging.getLogger(__name__)
 
 _MN_K_ALPHA_KEV = 5.8988
 _SILICON_PAIR_EV = 3.66
@@ -88,7 +91,7 @@ def calibrate_image(
         value = mass_thickness_kg_m2(known.thickness_nm.value, assumed.value)
         return Estimate(value, None, assumed.origin)
 
-    return calibrate_spectrum(
+    calibration = calibrate_spectrum(
         sum_spectrum_pass(source),
         image.energy,
         known,
@@ -97,6 +100,15 @@ def calibrate_image(
         edxs=edxs,
         options=settings,
     )
+    _logger.info(
+        "calibrated %s: offset %.1f eV, gain %.1e, noise %.0f eV, deviance per dof %.2f",
+        image.shape,
+        1e3 * calibration.energy_offset_kev.value,
+        calibration.energy_gain.value,
+        calibration.noise_ev.value,
+        calibration.deviance_per_dof,
+    )
+    return calibration
 
 
 def _known(

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import logging
+import resource
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -29,8 +31,10 @@ def to_file(path: str | PathLike[str]) -> Iterator[None]:
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    started = time.monotonic()
     try:
         yield
+        root.info("finished in %.1f s, peak %.0f MB", time.monotonic() - started, _peak_mb())
     except MlatemError as error:
         message = " ".join(str(error).split())
         root.error("%s", message)
@@ -43,3 +47,10 @@ def to_file(path: str | PathLike[str]) -> Iterator[None]:
         root.setLevel(level)
         root.removeHandler(handler)
         handler.close()
+
+
+def _peak_mb() -> float:
+    """Largest resident memory of this process so far, MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Bytes on macOS, kilobytes elsewhere.
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,9 @@ def test_logging_is_left_as_it_was(tmp_path: Path):
     with to_file(tmp_path / "job.log"):
         pass
     assert (root.level, list(root.handlers)) == before
+
+
+def test_time_and_memory_of_a_finished_job_are_logged(tmp_path):
+    with to_file(tmp_path / "job.log"):
+        pass
+    assert re.search(r"finished in \d+\.\d s, peak \d+ MB", (tmp_path / "job.log").read_text())
