@@ -94,7 +94,8 @@ def forms(image: SpectrumImage) -> dict[str, object]:
 def test_phases_of_an_array(result):
     assert dict(result["abundance"].sizes) == {"y": N_ROWS, "x": N_COLUMNS, "phase": 2}
     assert result["spectrum"].shape == (2, N_ENERGY)
-    table = mlatem.quantify(result).pivot("atomic_percent")
+    phases = mlatem.quantify(result)
+    table = phases.pivot("atomic_percent")  # noqa: PD010 - a PhaseTable's own
     alloy = table.loc[table["Fe"].idxmax()]
     silicate = table.loc[table["Si"].idxmax()]
     assert alloy["Fe"] == pytest.approx(100 * 4 / 7, abs=1.5)

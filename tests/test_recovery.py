@@ -45,7 +45,8 @@ class Recovery:
     @property
     def percent_error(self) -> pd.DataFrame:
         """Absolute error in at%, of every true phase (rows) and element of the dictionary."""
-        table = mlatem.quantify(self.result, calibration=self.calibration).pivot("atomic_percent")
+        phases = mlatem.quantify(self.result, calibration=self.calibration)
+        table = phases.pivot("atomic_percent")  # noqa: PD010 - a PhaseTable's own
         true = self.truth["atomic_percent"].to_pandas()
         true = true.reindex(columns=table.columns, fill_value=0.0)
         return (table.iloc[self.found].set_axis(true.index) - true).abs()

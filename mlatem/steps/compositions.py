@@ -14,6 +14,7 @@ from mlatem import settings as _settings
 from mlatem.factorization.solver import CompositionSolution
 from mlatem.io.arrays import load_arrays, save_arrays
 from mlatem.model import Dictionary
+from mlatem.steps.inputs import content_of
 
 
 def save_compositions(
@@ -40,20 +41,27 @@ def save_compositions(
 def load_compositions(
     path: str | PathLike[str],
 ) -> tuple[CompositionSolution, Dictionary, _settings.Factorize]:
-    """The inverse of `save_compositions`."""
+    """The inverse of `save_compositions`.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, damaged, or of another step or version.
+    """
     arrays, attrs = load_arrays(path)
     records: dict[str, dict[str, Any]] = {}
-    for record in ("solution", "dictionary"):
-        described = attrs[record].items()
-        records[record] = {k: tuple(v) if isinstance(v, list) else v for k, v in described}
-    for name, values in arrays.items():
-        record, _, field = name.partition(".")
-        records[record][field] = values
-    return (
-        CompositionSolution(**records["solution"]),
-        Dictionary(**records["dictionary"]),
-        _settings.Factorize(**attrs["settings"]),
-    )
+    with content_of(path, "compositions", "solve_compositions"):
+        for record in ("solution", "dictionary"):
+            described = attrs[record].items()
+            records[record] = {k: tuple(v) if isinstance(v, list) else v for k, v in described}
+        for name, values in arrays.items():
+            record, _, field = name.partition(".")
+            records[record][field] = values
+        return (
+            CompositionSolution(**records["solution"]),
+            Dictionary(**records["dictionary"]),
+            _settings.Factorize(**attrs["settings"]),
+        )
 
 
 def _split(record: Any) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

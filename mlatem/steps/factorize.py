@@ -30,7 +30,7 @@ from mlatem.passes import (
 )
 from mlatem.sheet import DatasetRow
 from mlatem.steps.compositions import load_compositions, save_compositions
-from mlatem.steps.inputs import load_calibration, open_source
+from mlatem.steps.inputs import content_of, load_calibration, open_source
 from mlatem.steps.progress import progress
 from mlatem.tiling import Tile, block_of_tiles
 
@@ -59,10 +59,13 @@ def place_regions(
         Tiles worked on at a time.
     """
     product = load_dataset(lowrank)
-    basis = Basis.from_dataset(product)
+    with content_of(lowrank, "a low-rank product", "mlatem denoise"):
+        basis = Basis.from_dataset(product)
+        first_channel = int(product.attrs["first_channel"])
+        total_counts = float(product.attrs["total_counts"])
     axes = basis.axes * basis.weights
-    source = _source(store, int(product.attrs["first_channel"]), axes.shape[1], threads)
-    plan = api.plan_regions(float(product.attrs["total_counts"]), source.shape, settings)
+    source = _source(store, first_channel, axes.shape[1], threads)
+    plan = api.plan_regions(total_counts, source.shape, settings)
     with progress("place regions") as advance:
         centroids = centroids_pass(_with_progress(source, advance), axes, plan)
     attrs = {"plan": asdict(plan), "first_channel": source.channels.start}
@@ -86,14 +89,14 @@ def pool_regions(
         Tiles worked on at a time.
     """
     arrays, attrs = load_arrays(regions)
-    plan = PoolingPlan(**attrs["plan"])
-    axes = arrays["axes"]
-    source = _source(store, attrs["first_channel"], axes.shape[1], threads)
+    with content_of(regions, "a plan of regions", "place_regions"):
+        plan = PoolingPlan(**attrs["plan"])
+        axes, centroids = arrays["axes"], arrays["centroids"]
+        first_channel = attrs["first_channel"]
+    source = _source(store, first_channel, axes.shape[1], threads)
     tiles = tiles_of_block(source.tiles, block)
     with progress("pool regions") as advance:
-        parts = regions_pass(
-            _with_progress(source, advance), axes, arrays["centroids"], plan, tiles
-        )
+        parts = regions_pass(_with_progress(source, advance), axes, centroids, plan, tiles)
     save_arrays(
         sums,
         {
@@ -289,14 +292,17 @@ def _with_progress(source: TileSource, advance: Progress | None) -> TileSource:
 
 def _load_sums(path: Path_) -> tuple[RegionStatistics, ...]:
     arrays, _ = load_arrays(path)
-    pairs = zip(arrays["counts"], arrays["n_pixels"], strict=True)
-    return tuple(RegionStatistics(counts, n_pixels) for counts, n_pixels in pairs)
+    with content_of(path, "sums of regions", "pool_regions"):
+        pairs = zip(arrays["counts"], arrays["n_pixels"], strict=True)
+        return tuple(RegionStatistics(counts, n_pixels) for counts, n_pixels in pairs)
 
 
 def _load_abundances(paths: Sequence[Path_]) -> Iterator[TileAbundances]:
     for path in paths:
         arrays, _ = load_arrays(path)
         names = [field.name for field in fields(PixelAbundances)]
-        pixels = PixelAbundances(**{name: arrays[name] for name in names})
-        sums = DominantSums(arrays["dominant_counts"], arrays["dominant_abundance"])
-        yield arrays["pixel"], pixels, sums
+        with content_of(path, "abundances", "fit_abundances"):
+            pixel = arrays["pixel"]
+            pixels = PixelAbundances(**{name: arrays[name] for name in names})
+            sums = DominantSums(arrays["dominant_counts"], arrays["dominant_abundance"])
+        yield pixel, pixels, sums

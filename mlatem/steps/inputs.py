@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 
-from mlatem.errors import InputError, StoreError
+from mlatem.errors import StoreError
 from mlatem.io.atomic import read_json
 from mlatem.io.store import load_spectrum_image, tile_shape
 from mlatem.model import Calibration, SpectrumImage
@@ -24,10 +26,23 @@ def load_calibration(path: str | PathLike[str]) -> Calibration:
     StoreError
         If the file is missing, no JSON, or of another version.
     """
-    values = read_json(path)
+    with content_of(path, "a calibration", "mlatem calibrate"):
+        return Calibration.from_dict(read_json(path))
+
+
+@contextmanager
+def content_of(path: str | PathLike[str], what: str, step: str) -> Iterator[None]:
+    """Make errors about the content of a file name the file and the step that writes it.
+
+    Raises
+    ------
+    StoreError
+        In place of what building a record from wrong or outdated content raises.
+    """
     try:
-        return Calibration.from_dict(values)
-    except (TypeError, KeyError, AttributeError, InputError) as error:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
         raise StoreError(
-            f"{path}: not a calibration ({error}); run `mlatem calibrate` again"
-        ) from None
+            f"{path}: not {what} ({type(error).__name__}: {reason}); run `{step}` again"
+        ) from error

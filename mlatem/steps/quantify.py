@@ -10,7 +10,7 @@ from mlatem import settings as _settings
 from mlatem.io.atomic import atomic_path
 from mlatem.io.datasets import load_dataset, save_dataset
 from mlatem.model import Factorization, PhaseTable
-from mlatem.steps.inputs import load_calibration
+from mlatem.steps.inputs import content_of, load_calibration
 
 
 def quantify(
@@ -41,7 +41,9 @@ def quantify(
     -------
     table : PhaseTable
     """
-    result = Factorization.from_dataset(load_dataset(factorization))
+    found = load_dataset(factorization)
+    with content_of(factorization, "a factorisation", "mlatem factorize"):
+        result = Factorization.from_dataset(found)
     known = load_calibration(calibration)
     phases = api.quantify(result, calibration=known, dataset=dataset, edxs=edxs, settings=settings)
     pixels = api.quantify_pixels(result, calibration=known, edxs=edxs, settings=settings)
