@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from mlatem.physics.factors import factor_sigma
 from mlatem.settings import Settings
 from mlatem.sheet import DatasetRow
 
@@ -55,10 +56,28 @@ def _table(head: str, rows: list[str]) -> str:
     return "\n".join([head, rule, *rows])
 
 
+#: Families of lines and, for each kind of element, one that stands for it.
+_FACTORS = (
+    ("K", "from Ca", "Fe"),
+    ("K", "Na to K", "Si"),
+    ("K", "lighter than Na", "O"),
+    ("L", "Sr to Ag", "Ag"),
+    ("L", "up to Ga", "Cu"),
+    ("L", "others", "Au"),
+    ("M", "all", "Au"),
+)
+
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "substitution"]
 myst_heading_anchors = 3
 myst_substitutions = {
     "settings_table": _table("| Key | Default | Meaning |", _settings_rows(Settings())),
+    "factor_table": _table(
+        "| Family | Elements | Standard deviation |",
+        [
+            f"| {family} | {elements} | {factor_sigma(example, family):.0%} |"
+            for family, elements, example in _FACTORS
+        ],
+    ),
     "sheet_table": _table(
         "| Column | Meaning |",
         [f"| `{name}` | {field.description} |" for name, field in DatasetRow.model_fields.items()],
