@@ -41,7 +41,7 @@ def content_of(path: str | PathLike[str], what: str, step: str) -> Iterator[None
     """
     try:
         yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise StoreError(
             f"{path}: not {what} ({type(error).__name__}: {reason}); run `{step}` again"

@@ -41,9 +41,8 @@ def quantify(
     -------
     table : PhaseTable
     """
-    found = load_dataset(factorization)
     with content_of(factorization, "a factorisation", "mlatem factorize"):
-        result = Factorization.from_dataset(found)
+        result = Factorization.from_dataset(load_dataset(factorization))
     known = load_calibration(calibration)
     phases = api.quantify(result, calibration=known, dataset=dataset, edxs=edxs, settings=settings)
     pixels = api.quantify_pixels(result, calibration=known, edxs=edxs, settings=settings)

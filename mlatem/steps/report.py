@@ -31,7 +31,7 @@ from mlatem.model import (
 )
 from mlatem.reporting import ReportInputs, Survey, main_elements, render_report
 from mlatem.sheet import DatasetRow
-from mlatem.steps.inputs import load_calibration, open_source
+from mlatem.steps.inputs import content_of, load_calibration, open_source
 
 _PACKAGES = ("numpy", "numba", "scipy", "xarray", "zarr", "xraylib", "rosettasciio", "snakemake")
 
@@ -99,16 +99,23 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
     image, _ = open_source(files.store)
     calibration = load_calibration(files.calibration)
     lowrank = load_dataset(files.lowrank)
-    factorization = Factorization.from_dataset(load_dataset(files.factorization))
+    with content_of(files.lowrank, "a low-rank product", "mlatem denoise"):
+        basis = Basis.from_dataset(lowrank)
+    with content_of(files.factorization, "a factorisation", "mlatem factorize"):
+        factorization = Factorization.from_dataset(load_dataset(files.factorization))
+    with content_of(files.table, "a table of phases", "mlatem quantify"):
+        table = PhaseTable(pd.read_csv(files.table))
+    with content_of(files.maps, "maps of a specimen", "mlatem quantify"):
+        maps = PixelMaps.from_dataset(load_dataset(files.maps))
     return ReportInputs(
         dataset=row.dataset,
         factorization=factorization,
-        table=PhaseTable(pd.read_csv(files.table)),
-        maps=PixelMaps.from_dataset(load_dataset(files.maps)),
+        table=table,
+        maps=maps,
         calibration=calibration,
         acquisition=image.acquisition.updated(row.acquisition, "user"),
         survey=_survey(load_survey(files.store)),
-        basis=Basis.from_dataset(lowrank),
+        basis=basis,
         decisions=_decisions(calibration, lowrank, factorization),
         verdicts=(
             *calibration.verdicts,
