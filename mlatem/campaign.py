@@ -74,7 +74,10 @@ def load_folder(root: str | PathLike[str]) -> Campaign:
             f"{path} is missing: start a campaign with `mlatem init {root}`"
         ) from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+        words = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not valid YAML: {words}; correct the marked place") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}): write it as UTF-8 text") from None
     if not isinstance(config, dict):
         raise ConfigError(f"{path}: expected keys with values, found {type(config).__name__}")
     return load(config, root=root)

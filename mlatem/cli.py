@@ -225,22 +225,10 @@ def quantify(
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of one dataset's results.")],
 ) -> None:
-    """Write report.html from the results of one dataset."""
-    from mlatem import settings
-    from mlatem.sheet import DatasetRow
-    from mlatem.steps import report as step
+    """Write report.html again from the results of one dataset."""
+    from mlatem.steps.report import report_folder
 
-    name = folder.resolve().name
-    page = folder / "report.html"
-    step.report(
-        step.DatasetFiles.in_folder(folder),
-        page=page,
-        figures=folder / "figures",
-        done=folder / "DONE.json",
-        row=DatasetRow.from_strings({"dataset": name, "path": name}),
-        settings=settings.Settings(),
-    )
-    typer.echo(f"wrote {page}")
+    typer.echo(f"wrote {report_folder(folder)}")
 
 
 @_command

@@ -122,7 +122,9 @@ def test_the_package_imports_what_it_declares():
     # vendor readers are imported by name, one at a time.
     imported = imported_by("mlatem") - {"pydantic_core"}
     assert imported <= importable, "declare these in pyproject.toml"
-    assert importable - imported <= {"snakemake", "rsciio"}, "these are declared, but nothing imports them"
+    assert importable - imported <= {"snakemake", "rsciio"}, (
+        "these are declared, but nothing imports them"
+    )
 
 
 def test_citation_file():

@@ -23,6 +23,8 @@ _MENDS = {
     errno.EACCES: "no permission to write there; choose another folder",
     errno.EPERM: "no permission to write there; choose another folder",
     errno.EROFS: "the file system is read-only; choose another folder",
+    errno.EEXIST: "a part of its path is a file; choose another folder",
+    errno.ENOTDIR: "a part of its path is a file; choose another folder",
 }
 
 
@@ -33,7 +35,8 @@ def atomic_path(target: str | PathLike[str]) -> Iterator[Path]:
     Parameters
     ----------
     target : path-like
-        File or directory to write; replaced if it exists. Its folder is created.
+        File or directory to write; replaced if it exists, a file by a file and a directory by a
+        directory. Its folder is created.
 
     Yields
     ------
@@ -44,7 +47,8 @@ def atomic_path(target: str | PathLike[str]) -> Iterator[Path]:
     Raises
     ------
     StoreError
-        If the disk is full, the folder cannot be written, or the block wrote nothing.
+        If the disk is full, the folder cannot be written, the block wrote nothing, or a file would
+        take the place of a directory or the reverse.
     """
     target = Path(target)
     partial = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
@@ -60,6 +64,29 @@ def atomic_path(target: str | PathLike[str]) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno in _MENDS:
             raise StoreError(f"{target}: cannot be written: {_MENDS[error.errno]}") from error
         raise
+
+
+def refuse_foreign(target: str | PathLike[str]) -> None:
+    """Refuse a Zarr output that would take the place of anything but another.
+
+    A mistyped command must not delete a raw file or a folder of the user's.
+
+    Raises
+    ------
+    StoreError
+        If `target` is a file, or a directory with content that is not Zarr's.
+    """
+    target = Path(target)
+    if not target.exists():
+        return
+    names = os.listdir(target) if target.is_dir() else [target.name]
+    # Workflow engines make outputs beforehand and leave hidden time stamps.
+    if "zarr.json" in names or all(name.startswith(".") for name in names):
+        return
+    raise StoreError(
+        f"{target}: exists and is no Zarr folder, so it is not replaced; name a new folder, for "
+        "example spim.zarr"
+    )
 
 
 def write_json(path: str | PathLike[str], values: Any) -> None:
@@ -128,6 +155,11 @@ def check_json_safe(value: Any, where: str) -> None:
 
 def _replace(partial: Path, target: Path) -> None:
     """Rename `partial` onto `target`, also where a directory with content stands there."""
+    if target.exists() and target.is_dir() != partial.is_dir():
+        found, wanted = ("folder", "file") if target.is_dir() else ("file", "folder")
+        raise StoreError(
+            f"{target}: a {found}, which is not replaced by a {wanted}; choose another name"
+        )
     if target.is_dir() and not target.is_symlink():
         old = partial.with_suffix(".old")
         target.rename(old)
@@ -137,7 +169,7 @@ def _replace(partial: Path, target: Path) -> None:
             old.rename(target)
             raise
         shutil.rmtree(old, ignore_errors=True)
-    elif partial.is_dir() and (target.exists() or target.is_symlink()):
+    elif partial.is_dir() and target.is_symlink():
         target.unlink()
         partial.rename(target)
     else:

@@ -15,11 +15,11 @@ import numpy as np
 import xarray as xr
 
 from mlatem.errors import StoreError
-from mlatem.io.atomic import atomic_path, check_json_safe
+from mlatem.io.atomic import atomic_path, check_json_safe, refuse_foreign
 
 
 def save_dataset(dataset: xr.Dataset, path: str | PathLike[str]) -> None:
-    """Write a dataset as a Zarr v3 directory, atomically, replacing what stands there.
+    """Write a dataset as a Zarr v3 directory, atomically, replacing one that stands there.
 
     Attributes are written as strict JSON: NumPy numbers become plain ones, and NaN becomes null.
 
@@ -28,8 +28,9 @@ def save_dataset(dataset: xr.Dataset, path: str | PathLike[str]) -> None:
     InputError
         If an attribute is of a type that JSON does not have.
     StoreError
-        If the directory cannot be written.
+        If the directory cannot be written, or something else than a Zarr directory stands there.
     """
+    refuse_foreign(path)
     prepared = dataset.map(_with_portable_text, keep_attrs=True)
     prepared = prepared.assign_coords(
         {name: _with_portable_text(values) for name, values in dataset.coords.items()}

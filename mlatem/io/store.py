@@ -20,7 +20,7 @@ from zarr.codecs import BloscCodec
 
 from mlatem.errors import StoreError
 from mlatem.io import labels
-from mlatem.io.atomic import atomic_path
+from mlatem.io.atomic import atomic_path, refuse_foreign
 from mlatem.io.counts import CountSummary, check_counts, read_block
 from mlatem.io.datasets import quiet_zarr
 from mlatem.io.layout import (
@@ -54,7 +54,7 @@ def write_store(
     ----------
     signals : RawSignals
     path : path-like
-        Directory to write; replaced if it exists.
+        Directory to write; a store that exists is replaced.
     settings : settings.Convert, optional
     progress : callable, optional
         Called with the number of finished and of all shards.
@@ -66,8 +66,10 @@ def write_store(
     ReadError, InputError
         If the counts cannot be analysed (see `mlatem.io.counts.check_counts`).
     StoreError
-        If the store cannot be written, or holds another sum of counts than was read.
+        If the store cannot be written, something else than a Zarr directory stands there, or it
+        holds another sum of counts than was read.
     """
+    refuse_foreign(path)
     settings = settings or Convert()
     for image in signals.spectrum_images:
         needed = projected_memory_bytes(

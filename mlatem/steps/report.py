@@ -15,7 +15,7 @@ import xarray as xr
 
 import mlatem
 from mlatem import settings as _settings
-from mlatem.io.atomic import atomic_path, write_json
+from mlatem.io.atomic import atomic_path, read_json, write_json
 from mlatem.io.datasets import json_safe, load_dataset
 from mlatem.io.sources import package_versions, sha256_of_file
 from mlatem.io.store import load_survey, open_store
@@ -29,6 +29,7 @@ from mlatem.model import (
     SpectrumImage,
     Verdict,
 )
+from mlatem.quantification.verdicts import verdicts as quantification_verdicts
 from mlatem.reporting import ReportInputs, Survey, main_elements, render_report
 from mlatem.sheet import DatasetRow
 from mlatem.steps.inputs import content_of, load_calibration, open_source
@@ -95,6 +96,39 @@ def report(
     write_json(done, json_safe(_summary(inputs, files)))
 
 
+def report_folder(folder: str | PathLike[str]) -> Path:
+    """Write the page of a dataset's folder again, with the row and settings that DONE.json keeps.
+
+    Returns
+    -------
+    page : Path
+
+    Raises
+    ------
+    StoreError
+        If a result is missing or damaged.
+    """
+    folder = Path(folder)
+    name = folder.resolve().name
+    row, settings = DatasetRow(dataset=name, path=(name,)), _settings.Settings()
+    done = folder / "DONE.json"
+    if done.is_file():
+        with content_of(done, "a summary of a dataset", "snakemake"):
+            provenance = read_json(done)["provenance"]
+            row = DatasetRow(**provenance["sample_sheet"])
+            settings = _settings.Settings(**provenance["settings"])
+    page = folder / "report.html"
+    report(
+        DatasetFiles.in_folder(folder),
+        page=page,
+        figures=folder / "figures",
+        done=done,
+        row=row,
+        settings=settings,
+    )
+    return page
+
+
 def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) -> ReportInputs:
     image, _ = open_source(files.store)
     calibration = load_calibration(files.calibration)
@@ -120,6 +154,7 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
         verdicts=(
             *calibration.verdicts,
             *(Verdict(**verdict) for verdict in factorization.attrs["verdicts"]),
+            *quantification_verdicts(table),
         ),
         provenance=_provenance(files, image, row, settings),
         total_counts=float(open_store(files.store)["edxs"]["counts"].attrs["total_counts"]),
