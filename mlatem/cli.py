@@ -127,12 +127,12 @@ def calibrate(
 ) -> None:
     """Fit energy axis, resolution and mean composition on the sum spectrum."""
     from mlatem import settings
-    from mlatem.sheet import DatasetRow
+    from mlatem.sheet import DatasetRow, dataset_name
     from mlatem.steps import calibrate as step
 
     cells = {
-        "dataset": _name(store),
-        "path": str(store),
+        "dataset": dataset_name(store.resolve().name),
+        "path": store.name,
         "elements": elements,
         "thickness_nm": thickness_nm,
         "density_g_cm3": density_g_cm3,
@@ -283,10 +283,6 @@ def schema(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         typer.echo(f"wrote {path}")
-
-
-def _name(store: Path) -> str:
-    return store.stem or "dataset"
 
 
 def _number(text: str) -> int | str:

@@ -182,6 +182,11 @@ def read_sheet(path: str | PathLike[str]) -> dict[str, dict[str, str]]:
     return rows
 
 
+def dataset_name(text: str) -> str:
+    """A possible name of a dataset from any text, for example the name of a file or folder."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip("._-") or "dataset"
+
+
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")

@@ -39,6 +39,7 @@ def test_paths_are_relative_to_the_folder_and_may_be_several(folder):
         ("factorise:\n  seed: 3\n", "factorise: did you mean factorize"),
         ("edxs:\n  energy_min_kev: 5\n  energy_max_kev: 1\n", "must lie above"),
         ("factorize: [\n", "not valid YAML"),
+        ("factorize: 1\n  seed: 3\n", "correct the marked place$"),
         ("just text", "expected keys with values"),
         ("factorize:\n  blocks: 0\n", r"factorize\.blocks"),
     ],
@@ -47,6 +48,14 @@ def test_a_bad_configuration_is_named(folder, text, named):
     (folder / "config" / "config.yaml").write_text(text)
     with pytest.raises(ConfigError, match=named):
         campaign.load_folder(folder)
+
+
+def test_a_configuration_that_is_no_text_is_named(folder):
+    (folder / "config" / "config.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"config\.yaml cannot be read"):
+        campaign.load_folder(folder)
+    with pytest.raises(ConfigError, match=r"config\.yaml cannot be read"):
+        campaign.load_folder(folder / "config" / "datasets.tsv")
 
 
 def test_a_missing_configuration_says_how_to_start(tmp_path):

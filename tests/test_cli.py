@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -248,6 +249,48 @@ def test_wrong_files_end_in_one_line(raw, results, tmp_path):
     ]:
         assert_one_line_error(call(*arguments), named)
         assert not out.exists(), arguments
+
+
+def test_nothing_of_the_user_is_replaced(raw, results, tmp_path):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    map_file = folder / "map.hspy"
+    map_file.write_bytes((raw / "map.hspy").read_bytes())
+    before = map_file.read_bytes()
+    store, calibration = results / "spim.zarr", results / "calibration.json"
+    for arguments in (
+        ["convert", map_file, folder],
+        ["convert", map_file, map_file],
+        ["convert", map_file, map_file / "spim.zarr"],
+        ["calibrate", store, folder, "-e", "O,Si,Ti,Fe"],
+        ["denoise", store, calibration, folder],
+        ["denoise", store, calibration, map_file],
+        ["init", map_file],
+        ["simulate", SPECIMEN, map_file],
+    ):
+        result = call(*arguments)
+        assert_one_line_error(result, "project")
+    assert map_file.read_bytes() == before
+    assert list(tmp_path.rglob("*")) == [folder, map_file]
+
+
+def test_files_may_have_any_name(raw, tmp_path):
+    store, calibration = tmp_path / "my map (2).zarr", tmp_path / "größe.json"
+    succeed("convert", raw / "map.hspy", store)
+    succeed("calibrate", store, calibration, "-e", "O, Si, Ti, Fe")
+    assert read_json(calibration)["elements"] == ["O", "Si", "Ti", "Fe"]
+
+
+def test_a_page_is_written_again_in_a_folder_of_any_name(results, tmp_path):
+    for name in ("with summary", "(without)"):
+        shutil.copytree(results, tmp_path / name)
+    (tmp_path / "(without)" / "DONE.json").unlink()
+    for folder in tmp_path.iterdir():
+        (folder / "report.html").unlink()
+        succeed("report", folder)
+        assert (folder / "report.html").is_file()
+    assert read_json(tmp_path / "with summary" / "DONE.json")["dataset"] == "map"
+    assert read_json(tmp_path / "(without)" / "DONE.json")["dataset"] == "without-"
 
 
 def test_a_damaged_result_is_named_by_the_report(results, tmp_path):

@@ -79,7 +79,7 @@ def refuse_foreign(target: str | PathLike[str]) -> None:
     target = Path(target)
     if not target.exists():
         return
-    names = os.listdir(target) if target.is_dir() else [target.name]
+    names = [path.name for path in target.iterdir()] if target.is_dir() else [target.name]
     # Workflow engines make outputs beforehand and leave hidden time stamps.
     if "zarr.json" in names or all(name.startswith(".") for name in names):
         return

@@ -31,7 +31,7 @@ from mlatem.model import (
 )
 from mlatem.quantification.verdicts import verdicts as quantification_verdicts
 from mlatem.reporting import ReportInputs, Survey, main_elements, render_report
-from mlatem.sheet import DatasetRow
+from mlatem.sheet import DatasetRow, dataset_name
 from mlatem.steps.inputs import content_of, load_calibration, open_source
 
 _PACKAGES = ("numpy", "numba", "scipy", "xarray", "zarr", "xraylib", "rosettasciio", "snakemake")
@@ -109,7 +109,7 @@ def report_folder(folder: str | PathLike[str]) -> Path:
         If a result is missing or damaged.
     """
     folder = Path(folder)
-    name = folder.resolve().name
+    name = dataset_name(folder.resolve().name)
     row, settings = DatasetRow(dataset=name, path=(name,)), _settings.Settings()
     done = folder / "DONE.json"
     if done.is_file():

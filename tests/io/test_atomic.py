@@ -5,7 +5,7 @@ import math
 import pytest
 
 from mlatem.errors import InputError, StoreError
-from mlatem.io.atomic import atomic_path, read_json, write_json
+from mlatem.io.atomic import atomic_path, read_json, refuse_foreign, write_json
 
 
 def names(folder):
@@ -30,17 +30,52 @@ def test_directory_replaces_directory_with_content(tmp_path):
     assert names(tmp_path) == ["a.zarr"]
 
 
-@pytest.mark.parametrize("first", ["file", "directory"])
-def test_file_and_directory_replace_each_other(tmp_path, first):
-    target = tmp_path / "a"
-    for kind in (first, "directory" if first == "file" else "file"):
-        with atomic_path(target) as partial:
-            if kind == "file":
-                partial.write_text("x")
-            else:
-                partial.mkdir()
-        assert target.is_dir() == (kind == "directory")
+def test_a_file_never_takes_the_place_of_a_directory(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "raw.emd").write_text("precious")
+    message = "a: a folder, which is not replaced by a file"
+    with pytest.raises(StoreError, match=message), atomic_path(tmp_path / "a") as partial:
+        partial.write_text("x")
     assert names(tmp_path) == ["a"]
+    assert names(tmp_path / "a") == ["raw.emd"]
+
+
+def test_a_directory_never_takes_the_place_of_a_file(tmp_path):
+    (tmp_path / "a").write_text("precious")
+    message = "a: a file, which is not replaced by a folder"
+    with pytest.raises(StoreError, match=message), atomic_path(tmp_path / "a") as partial:
+        partial.mkdir()
+    assert (tmp_path / "a").read_text() == "precious"
+    assert names(tmp_path) == ["a"]
+
+
+def test_only_zarr_folders_and_empty_ones_are_replaced(tmp_path):
+    for name, content in {
+        "new": None,
+        "empty": (),
+        "hidden": (".stamp",),
+        "zarr": ("zarr.json",),
+    }.items():
+        if content is not None:
+            (tmp_path / name).mkdir()
+            for entry in content:
+                (tmp_path / name / entry).touch()
+        refuse_foreign(tmp_path / name)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "map.emd").touch()
+    for name in ("raw", "raw/map.emd"):
+        with pytest.raises(StoreError, match=f"{name}: exists and is no Zarr folder"):
+            refuse_foreign(tmp_path / name)
+
+
+def test_a_file_in_the_path_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    for target in (tmp_path / "file" / "a.txt", tmp_path / "file" / "deep" / "a.txt"):
+        with (
+            pytest.raises(StoreError, match="a part of its path is a file"),
+            atomic_path(target) as partial,
+        ):
+            partial.write_text("x")
 
 
 @pytest.mark.parametrize("kind", ["file", "directory", "nothing"])
