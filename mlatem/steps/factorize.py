@@ -13,13 +13,13 @@ import numpy as np
 
 from mlatem import api
 from mlatem import settings as _settings
-from mlatem.errors import ConfigError
+from mlatem.errors import ConfigError, StoreError
 from mlatem.factorization.abundances import DominantSums, PixelAbundances
 from mlatem.factorization.merge import merge as merge_tiles
 from mlatem.factorization.regions import PoolingPlan, add_regions
 from mlatem.io.arrays import load_arrays, save_arrays
 from mlatem.io.datasets import load_dataset, save_dataset
-from mlatem.model import Basis, RegionStatistics
+from mlatem.model import Basis, Dictionary, RegionStatistics
 from mlatem.passes import (
     Progress,
     TileAbundances,
@@ -103,7 +103,7 @@ def pool_regions(
             "counts": np.stack([part.counts for part in parts]),
             "n_pixels": np.stack([part.n_pixels for part in parts]),
         },
-        {"block": block},
+        {"block": block, "first_channel": first_channel},
     )
 
 
@@ -132,12 +132,14 @@ def solve_compositions(
     ------
     InputError
         If the data carry fewer phases than asked for.
+    StoreError
+        If the sums are damaged, or were made in another window than the calibration's.
     """
     image, _ = open_source(store)
     dictionary = api.edxs_dictionary(image, load_calibration(calibration), edxs=edxs)
-    pooled = _load_sums(sums[0])
+    pooled = _load_sums(sums[0], dictionary)
     for path in sums[1:]:
-        pooled = add_regions(pooled, _load_sums(path))
+        pooled = add_regions(pooled, _load_sums(path, dictionary))
     solution = api.solve_phases(pooled, dictionary, settings)
     save_compositions(compositions, solution, dictionary, settings)
 
@@ -290,11 +292,19 @@ def _with_progress(source: TileSource, advance: Progress | None) -> TileSource:
     return replace(source, progress=advance)
 
 
-def _load_sums(path: Path_) -> tuple[RegionStatistics, ...]:
-    arrays, _ = load_arrays(path)
+def _load_sums(path: Path_, dictionary: Dictionary) -> tuple[RegionStatistics, ...]:
+    arrays, attrs = load_arrays(path)
     with content_of(path, "sums of regions", "pool_regions"):
         pairs = zip(arrays["counts"], arrays["n_pixels"], strict=True)
-        return tuple(RegionStatistics(counts, n_pixels) for counts, n_pixels in pairs)
+        parts = tuple(RegionStatistics(counts, n_pixels) for counts, n_pixels in pairs)
+        first, n_energy = attrs["first_channel"], arrays["counts"].shape[2]
+    if slice(first, first + n_energy) != dictionary.channels:
+        raise StoreError(
+            f"{path}: sums of channels {first} to {first + n_energy - 1}, but the calibration has "
+            f"the window {dictionary.channels.start} to {dictionary.channels.stop - 1}: run "
+            "denoise and the steps after it again with this calibration"
+        )
+    return parts
 
 
 def _load_abundances(paths: Sequence[Path_]) -> Iterator[TileAbundances]:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from mlatem import api, settings
 from mlatem.errors import ConfigError, InputError, MlatemError, StoreError
-from mlatem.io.atomic import write_json
+from mlatem.io.atomic import read_json, write_json
 from mlatem.io.datasets import load_dataset, save_dataset
 from mlatem.io.signals import RawSignals
 from mlatem.io.store import load_spectrum_image, tile_shape, write_store
@@ -272,6 +272,23 @@ def test_a_low_rank_product_of_nothing(tmp_path, folder):
             folder / "spim.zarr",
             tmp_path / "lowrank.zarr",
             regions=tmp_path / "out.npz",
+            settings=FACTORIZE,
+        )
+
+
+def test_a_calibration_of_another_window_is_refused(folder, whole, tmp_path):
+    """A window of the same size elsewhere would give phases of the wrong channels."""
+    values = read_json(folder / "calibration.json")
+    values["first_channel"] += 1
+    values["stop_channel"] += 1
+    write_json(tmp_path / "calibration.json", values)
+    with pytest.raises(StoreError, match=r"sums-1-of-1\.npz: sums of channels"):
+        factorize.solve_compositions(
+            folder / "spim.zarr",
+            tmp_path / "calibration.json",
+            [whole[0] / "sums-1-of-1.npz"],
+            compositions=tmp_path / "out.npz",
+            edxs=EDXS,
             settings=FACTORIZE,
         )
 
