@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +21,14 @@ from mlatem.io.atomic import read_json
 ROOT = Path(__file__).resolve().parents[2]
 SPECIMEN = ROOT / "examples" / "specimens" / "small.yaml"
 ELEMENTS = "O,Si,Ti,Fe"
+
+
+def replace_counts(path: Path, counts: np.ndarray) -> None:
+    """Write other counts into a HyperSpy file."""
+    with h5py.File(path, "r+") as file:
+        (signal,) = (g for g in file["Experiments"].values() if g["data"].ndim == 3)
+        del signal["data"]
+        signal["data"] = counts
 
 
 def write_sheet(folder: Path, rows: list[dict[str, str]]) -> None:
@@ -69,6 +78,12 @@ def campaign(tmp_path_factory):
     good = (folder / "raw" / "good.hspy").read_bytes()
     (folder / "raw" / "cut.hspy").write_bytes(good[: len(good) // 2])
     (folder / "raw" / "empty.hspy").write_bytes(b"")
+    for name, counts in (
+        ("dark", np.zeros((32, 40, 1024), np.uint16)),
+        ("nan", np.full((32, 40, 1024), np.nan, np.float32)),
+    ):
+        shutil.copy(folder / "raw" / "good.hspy", folder / "raw" / f"{name}.hspy")
+        replace_counts(folder / "raw" / f"{name}.hspy", counts)
     write_sheet(
         folder,
         [
@@ -76,6 +91,8 @@ def campaign(tmp_path_factory):
             row("other", "raw/good.hspy"),
             row("cut", "raw/cut.hspy"),
             row("empty", "raw/empty.hspy"),
+            row("dark", "raw/dark.hspy"),
+            row("nan", "raw/nan.hspy"),
             row("lost", "raw/lost.emd"),
             row("odd", "raw/good.hspy", elements="O,Xx"),
             row("many", "raw/good.hspy", n_phases="40"),
@@ -99,18 +116,19 @@ def test_bad_datasets_fail_and_the_others_finish(campaign):
     for name in ("good", "other"):
         done = read_json(folder / "results" / name / "DONE.json")
         assert done["n_phases"] == 3
-    for name in ("cut", "empty", "lost", "odd", "many"):
+    for name in ("cut", "empty", "dark", "nan", "lost", "odd", "many"):
         assert not (folder / "results" / name / "DONE.json").exists()
 
 
 def test_the_run_and_the_index_name_each_failure(campaign):
     folder, run = campaign
     page = (folder / "results" / "index.html").read_text(encoding="utf-8")
-    for words in ("raw/cut.hspy", "raw/empty.hspy", "raw/lost.emd", "Xx", "n_phases is 40"):
+    files = [f"raw/{name}.hspy" for name in ("cut", "empty", "dark", "nan")]
+    for words in (*files, "raw/lost.emd", "Xx", "n_phases is 40"):
         assert words in page
         assert words in run.stdout + run.stderr
     table = pd.read_csv(folder / "results" / "campaign.csv").set_index("dataset")
-    assert len(table) == 7
+    assert len(table) == 9
     assert not (folder / "results" / "DONE.json").exists()
 
 
