@@ -336,3 +336,12 @@ def _quiet_logging():
     before = list(root.handlers)
     yield
     root.handlers[:] = before
+
+
+def test_simulate_writes_into_its_folder_only(tmp_path):
+    result = CliRunner().invoke(
+        app, ["simulate", str(SPECIMEN), str(tmp_path / "out"), "--name", "../escaped"]
+    )
+    assert result.exit_code == 1
+    assert "without folders" in result.output
+    assert list(tmp_path.iterdir()) == []

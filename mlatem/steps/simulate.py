@@ -6,6 +6,7 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+from mlatem.errors import ConfigError
 from mlatem.simulation.specimen import simulate as simulate_specimen
 from mlatem.simulation.write import write_simulation
 from mlatem.specimen import load_specimen
@@ -39,7 +40,9 @@ def simulate(
     Raises
     ------
     ConfigError
-        If the description cannot be used.
+        If the description or the name cannot be used.
     """
+    if name is not None and (not name or Path(name).name != name):
+        raise ConfigError(f"name {name!r}: expected the name of a file, without folders")
     simulation = simulate_specimen(load_specimen(specimen), seed=seed)
     return write_simulation(simulation, folder, name=name)
