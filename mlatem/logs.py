@@ -14,6 +14,8 @@ from pathlib import Path
 
 from mlatem.errors import MlatemError
 
+#: Stands in the log of every job that was not stopped.
+FINISHED = "job finished"
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -34,7 +36,7 @@ def to_file(path: str | PathLike[str]) -> Iterator[None]:
     started = time.monotonic()
     try:
         yield
-        root.info("finished in %.1f s, peak %.0f MB", time.monotonic() - started, _peak_mb())
+        root.info("%s in %.1f s, peak %.0f MB", FINISHED, time.monotonic() - started, _peak_mb())
     except MlatemError as error:
         message = " ".join(str(error).split())
         root.error("%s", message)

@@ -27,6 +27,8 @@ _START_SWEEPS = 30
 _START_TOLERANCE = 1e-3
 #: Thinnings whose answers differ by more than this are fitted again from the most central one.
 _DISAGREEMENT_DEG = 3.0
+#: Thinnings whose answers still differ by more than this have found different answers.
+_DIFFERENT_DEG = 6.0
 #: A phase with a smaller share of the counts is none.
 _LEAST_SHARE = 1e-6
 
@@ -109,7 +111,8 @@ def solve_compositions(
     -----
     For each thinning: successive projection on the low-rank region spectra, maximum likelihood,
     successive projection on the fit, then the sparse corner of what the likelihood leaves
-    undetermined. The answers are aligned and their elementwise median is taken. Deterministic.
+    undetermined. The answers are aligned and their elementwise median is taken, or the most
+    central one where they disagree. Deterministic.
     """
     options = options or settings.Factorize()
     thinnings = _pooled(regions, dictionary)
@@ -119,8 +122,7 @@ def solve_compositions(
     answers = [_solve_one(data, n_phases, n_carried, penalized, options) for data in thinnings]
     answers = _reconciled(thinnings, answers, penalized, options)
     weights = _ordered(thinnings, answers)
-    weight = np.median(weights, axis=0)
-    weight /= weight.sum(axis=1, keepdims=True)
+    weight = _combined(weights, thinnings[0].columns)
     abundance = abundances_at(thinnings[0], weight, options).abundance
     if np.any(abundance.sum(axis=0) < _LEAST_SHARE * abundance.sum()):
         raise _too_many(n_phases, n_carried)
@@ -247,6 +249,20 @@ def _ordered(thinnings: Sequence[PooledData], answers: Sequence[SparseResult]) -
     return np.stack(
         [answer.weight[alignment.matched(spectrum, answer.weight @ columns)] for answer in answers]
     )
+
+
+def _combined(weights: Array, columns: Array) -> Array:
+    """One answer from those of all thinnings, (n_phases, n_columns); rows add up to one.
+
+    The elementwise median; where the thinnings found different answers, whose median is none of
+    them, the most central one.
+    """
+    spectra = [weight @ columns for weight in weights]
+    if np.degrees(alignment.spread(spectra).max()) > _DIFFERENT_DEG:
+        central: Array = weights[alignment.medoid(spectra)]
+        return central
+    weight: Array = np.median(weights, axis=0)
+    return weight / weight.sum(axis=1, keepdims=True)
 
 
 def _scatter(weights: Array) -> Array:

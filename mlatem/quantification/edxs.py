@@ -67,6 +67,7 @@ def quantify(
     Absolute columns: coefficients are proportional to atoms, at% are coefficients over their sum.
     `sigma_stat` is the delta method, J C J^T with J = (I - x 1^T) / sum and C the covariance of
     the coefficients; an element at zero, of which C holds no variance, takes that of its absence.
+    It is at most 50 at%, which says that nothing is known.
     `sigma_sys` is J diag((c s)^2) J^T with s the relative uncertainties of the columns; NaN where
     none of them has one, since not known is not zero.
     `detection_limit` is Currie's (Anal. Chem. 40 (1968) 586), see `detection.detection_limits`.
@@ -127,8 +128,9 @@ def _phase_rows(
 
 
 def _sigma(jacobian: NDArray[np.float64], covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviations of fractions, at most 1/2: no quantity from 0 to 1 has a larger one."""
     variance = np.einsum("ei,ij,ej->e", jacobian, covariance, jacobian)
-    sigma: NDArray[np.float64] = np.sqrt(np.maximum(variance, 0.0))
+    sigma: NDArray[np.float64] = np.sqrt(np.clip(variance, 0.0, 0.25))
     return sigma
 
 

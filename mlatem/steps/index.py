@@ -13,6 +13,7 @@ import pandas as pd
 import mlatem
 from mlatem.errors import StoreError
 from mlatem.io.atomic import atomic_path, read_json, write_json
+from mlatem.logs import FINISHED
 from mlatem.model import Verdict
 from mlatem.reporting import IndexEntry, campaign_frame, render_index
 
@@ -39,7 +40,9 @@ def index(
         Heading of the page.
     """
     results, logs = Path(results), Path(logs)
-    entries = [_entry(name, results / name, logs / name) for name in rows]
+    entries = [
+        _entry(name, results / name, logs / name, row.get("path", "")) for name, row in rows.items()
+    ]
     done = results / _DONE
     # Missing while a dataset is: the next run then writes the page again.
     done.unlink(missing_ok=True)
@@ -51,8 +54,8 @@ def index(
         write_json(done, {"mlatem": mlatem.__version__, "datasets": list(rows)})
 
 
-def _entry(name: str, folder: Path, logs: Path) -> IndexEntry:
-    failure = _failure(folder / _DONE, logs)
+def _entry(name: str, folder: Path, logs: Path, raw: str) -> IndexEntry:
+    failure = _failure(folder / _DONE, logs, raw)
     if failure is not None:
         return IndexEntry(dataset=name, finished=False, message=failure)
     try:
@@ -79,22 +82,26 @@ def _seconds(logs: Path) -> float | None:
     return float(sum(times)) if times else None
 
 
-def _failure(done: Path, logs: Path) -> str | None:
+def _failure(done: Path, logs: Path, raw: str) -> str | None:
     """Why a dataset has no up-to-date result; None if it has one."""
     finished = done.stat().st_mtime if done.is_file() else None
     found = []
-    for path in sorted(logs.glob("*.log")):
+    for path in logs.glob("*.log"):
         changed = path.stat().st_mtime
-        messages = _errors(path)
-        if messages and (finished is None or changed > finished):
-            found.append((changed, f"{path.stem}: {messages[-1]}"))
+        if finished is None or changed > finished:
+            message = _message(path, raw)
+            found += [(changed, f"{path.stem}: {message}")] if message else []
     if found:
         return max(found)[1]
-    if finished is not None:
-        return None
-    return f"stopped without a message: look at the logs in {logs}"
+    return None if finished is not None else f"not started: {raw}; run the workflow again"
 
 
-def _errors(log: Path) -> list[str]:
+def _message(log: Path, raw: str) -> str | None:
+    """Why a job failed, from its log; None for a job that finished."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [match[1] for line in lines if (match := _ERROR.match(line))]
+    errors = [match[1] for line in lines if (match := _ERROR.match(line))]
+    if errors:
+        return errors[-1]
+    if any(FINISHED in line for line in lines):
+        return None
+    return f"stopped without a message, killed or out of memory, while working on {raw}; see {log}"
