@@ -261,8 +261,9 @@ def _combined(weights: Array, columns: Array) -> Array:
     if np.degrees(alignment.spread(spectra).max()) > _DIFFERENT_DEG:
         central: Array = weights[alignment.medoid(spectra)]
         return central
-    weight: Array = np.median(weights, axis=0)
-    return weight / weight.sum(axis=1, keepdims=True)
+    median = np.median(weights, axis=0)
+    combined: Array = median / median.sum(axis=1, keepdims=True)
+    return combined
 
 
 def _scatter(weights: Array) -> Array:
