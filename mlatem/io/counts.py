@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,30 +84,79 @@ def check_counts(signals: RawSignals, image: SpectrumImage) -> CountSummary:
         If a count is NaN, negative, or (EDXS) not whole, if there are none at all, or if a part of
         the file cannot be read. An `InputError` where the signals come from no file.
     """
-    label = f"spectrum image {image.name!r}" if image.name else "the spectrum image"
+    summary = CountSummary()
+    for _, _, so_far in checked_blocks(signals, image):
+        summary = so_far
+    check_not_empty(signals, image, summary)
+    return summary
+
+
+def checked_blocks(
+    signals: RawSignals, image: SpectrumImage
+) -> Iterator[tuple[tuple[slice, slice, slice], NDArray[Any], CountSummary]]:
+    """Region, counts and summary so far of every shard of a signal, each read once.
+
+    A block is valid until the next one: blocks of a memory map are given back to the system, or the
+    whole file would come to lie in memory.
+
+    Raises
+    ------
+    ReadError, InputError
+        As `check_counts`, in the block where it shows.
+    """
     summary = CountSummary()
     for region in shard_regions(image.shape, plan_layout(image.shape)):
+        block = read_block(signals, image, region)
         try:
-            summary = summary.merge(summarize(read_block(signals, image, region)))
+            summary = summary.merge(summarize(block))
         except InputError as error:
-            signals.refuse(f"{label}: {error}", "Repair the file; MLATEM does not guess values")
-    if image.technique == "edxs":
-        if summary.minimum < 0:
-            signals.refuse(
-                f"{label} has negative counts (down to {summary.minimum:g})",
-                "Give the raw counts, before any background subtraction",
-            )
-        if not summary.is_whole:
-            signals.refuse(
-                f"{label} holds fractions of counts, expected whole numbers",
-                "Give the raw counts, before any scaling, filtering or dead-time correction",
-            )
+            cause = f"{_label(image)}: {error}"
+            signals.refuse(cause, "Repair the file; MLATEM does not guess values")
+        if image.technique == "edxs":
+            _check_kind(signals, image, summary)
+        yield region, block, summary
+        _release(block)
+
+
+def _check_kind(signals: RawSignals, image: SpectrumImage, summary: CountSummary) -> None:
+    if summary.minimum < 0:
+        signals.refuse(
+            f"{_label(image)} has negative counts (down to {summary.minimum:g})",
+            "Give the raw counts, before any background subtraction",
+        )
+    if not summary.is_whole:
+        signals.refuse(
+            f"{_label(image)} holds fractions of counts, expected whole numbers",
+            "Give the raw counts, before any scaling, filtering or dead-time correction",
+        )
+
+
+def check_not_empty(signals: RawSignals, image: SpectrumImage, summary: CountSummary) -> None:
+    """Refuse a map without any counts.
+
+    Raises
+    ------
+    ReadError, InputError
+        If there are none.
+    """
     if summary.total == 0:
         signals.refuse(
-            f"{label} holds no counts in {image.shape[0]} x {image.shape[1]} pixels",
+            f"{_label(image)} holds no counts in {image.shape[0]} x {image.shape[1]} pixels",
             "The acquisition may have been interrupted: export the map again",
         )
-    return summary
+
+
+def _label(image: SpectrumImage) -> str:
+    return f"spectrum image {image.name!r}" if image.name else "the spectrum image"
+
+
+def _release(block: NDArray[Any]) -> None:
+    """Give the memory of a memory map's pages back; they are read again where they are needed."""
+    base: Any = block
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    if base is not None and hasattr(mmap, "MADV_DONTNEED") and not block.flags.writeable:
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def read_block(
