@@ -160,7 +160,7 @@ def write_velox(
         _write_metadata(group, _velox_metadata("SuperXG21"))
         group = file.create_group(f"Data/Image/{200:032x}")
         image = np.random.default_rng(seed).poisson(1000, (ny, nx, frames))
-        group.create_dataset("Data", data=image.astype(np.uint16))
+        group.create_dataset("Data", data=image.astype(np.uint16), chunks=(ny, nx, 1))
         _write_metadata(group, _velox_metadata("HAADF"))
     return path
 
