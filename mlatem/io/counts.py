@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from mlatem.errors import InputError
 from mlatem.io.layout import plan_layout, shard_regions
 from mlatem.io.signals import RawSignals
+from mlatem.io.views import AxisView
 from mlatem.model import SpectrumImage
 
 #: Files up to this size are checked as they are read; larger ones when they are converted.
 EAGER_CHECK_BYTES = 1 << 30
+#: Of a memory map, read at a time.
+BAND_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,9 @@ def checked_blocks(
 ) -> Iterator[tuple[tuple[slice, slice, slice], NDArray[Any], CountSummary]]:
     """Region, counts and summary so far of every shard of a signal, each read once.
 
-    A block is valid until the next one: blocks of a memory map are given back to the system, or the
-    whole file would come to lie in memory.
+    Blocks come in the smallest type for all counts so far. Memory maps are read in bands that are
+    given back to the system, or the file would come to lie in memory. Drop a block before you ask
+    for the next one.
 
     Raises
     ------
@@ -105,17 +109,50 @@ def checked_blocks(
         As `check_counts`, in the block where it shows.
     """
     summary = CountSummary()
+    is_mapped = _is_mapped(image.counts)
     for region in shard_regions(image.shape, plan_layout(image.shape)):
-        block = read_block(signals, image, region)
-        try:
-            summary = summary.merge(summarize(block))
-        except InputError as error:
-            cause = f"{_label(image)}: {error}"
-            signals.refuse(cause, "Repair the file; MLATEM does not guess values")
-        if image.technique == "edxs":
-            _check_kind(signals, image, summary)
-        yield region, block, summary
-        _release(block)
+        block: NDArray[Any] | None = None
+        for rows in _bands(region, image) if is_mapped else (region[0],):
+            part = read_block(signals, image, (rows, *region[1:]))
+            summary = _checked_summary(signals, image, part, summary)
+            if not is_mapped:
+                block = part.astype(summary.dtype, copy=False)
+                continue
+            if block is None:
+                shape = (region[0].stop - region[0].start, *part.shape[1:])
+                block = np.empty(shape, dtype=summary.dtype)
+            block = block.astype(summary.dtype, copy=False)
+            block[rows.start - region[0].start : rows.stop - region[0].start] = part
+            _release(part)
+        if block is not None:
+            yield region, block, summary
+
+
+def _checked_summary(
+    signals: RawSignals, image: SpectrumImage, part: NDArray[Any], summary: CountSummary
+) -> CountSummary:
+    try:
+        summary = summary.merge(summarize(part))
+    except InputError as error:
+        cause = f"{_label(image)}: {error}"
+        signals.refuse(cause, "Repair the file; MLATEM does not guess values")
+    if image.technique == "edxs":
+        _check_kind(signals, image, summary)
+    return summary
+
+
+def _bands(region: tuple[slice, slice, slice], image: SpectrumImage) -> Iterator[slice]:
+    """Rows of a region in pieces of about `BAND_BYTES`."""
+    row_bytes = (region[1].stop - region[1].start) * image.shape[2] * image.counts.dtype.itemsize
+    step = max(1, BAND_BYTES // row_bytes)
+    for start in range(region[0].start, region[0].stop, step):
+        yield slice(start, min(start + step, region[0].stop))
+
+
+def _is_mapped(counts: Any) -> bool:
+    while isinstance(counts, AxisView):
+        counts = counts.array
+    return isinstance(counts, np.memmap)
 
 
 def _check_kind(signals: RawSignals, image: SpectrumImage, summary: CountSummary) -> None:

@@ -113,7 +113,8 @@ def _write_counts(
             array = _create_counts(root, group, image, summary.dtype)
         if array.dtype != summary.dtype:
             continue
-        array[region] = block.astype(array.dtype, copy=False)
+        array[region] = block
+        del block
         written += 1
         if progress is not None:
             progress(written, n_shards)
@@ -155,6 +156,7 @@ def _rewrite_counts(
     n_shards = n_shards_of(image.shape)
     for done, (region, block, so_far) in enumerate(checked_blocks(signals, image), start=1):
         array[region] = block.astype(array.dtype, copy=False)
+        del block
         again = so_far
         if progress is not None:
             progress(done, n_shards)

@@ -40,7 +40,7 @@ class AxisView:
         order: Sequence[int] = (0, 1, 2),
         flipped: Sequence[bool] = (False, False, False),
     ) -> None:
-        self._array = array
+        self.array = array
         self._order = tuple(order)
         self._flipped = tuple(flipped)
         self.shape = tuple(int(array.shape[axis]) for axis in self._order)
@@ -54,7 +54,7 @@ class AxisView:
             if self._flipped[axis]:
                 start, stop = size - stop, size - start  # noqa: PLW2901
             source[self._order[axis]] = slice(start, stop)
-        block = np.asarray(self._array[tuple(source)]).transpose(self._order)
+        block = np.asarray(self.array[tuple(source)]).transpose(self._order)
         return block[tuple(slice(None, None, -1 if f else 1) for f in self._flipped)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
