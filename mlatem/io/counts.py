@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +14,13 @@ from numpy.typing import NDArray
 from mlatem.errors import InputError
 from mlatem.io.layout import plan_layout, shard_regions
 from mlatem.io.signals import RawSignals
+from mlatem.io.views import AxisView
 from mlatem.model import SpectrumImage
 
 #: Files up to this size are checked as they are read; larger ones when they are converted.
 EAGER_CHECK_BYTES = 1 << 30
+#: Of a memory map, read at a time.
+BAND_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -82,30 +87,113 @@ def check_counts(signals: RawSignals, image: SpectrumImage) -> CountSummary:
         If a count is NaN, negative, or (EDXS) not whole, if there are none at all, or if a part of
         the file cannot be read. An `InputError` where the signals come from no file.
     """
-    label = f"spectrum image {image.name!r}" if image.name else "the spectrum image"
     summary = CountSummary()
+    for _, _, so_far in checked_blocks(signals, image):
+        summary = so_far
+    check_not_empty(signals, image, summary)
+    return summary
+
+
+def checked_blocks(
+    signals: RawSignals, image: SpectrumImage
+) -> Iterator[tuple[tuple[slice, slice, slice], NDArray[Any], CountSummary]]:
+    """Region, counts and summary so far of every shard of a signal, each read once.
+
+    Blocks come in the smallest type for all counts so far. Memory maps are read in bands that are
+    given back to the system, or the file would come to lie in memory. Drop a block before you ask
+    for the next one.
+
+    Raises
+    ------
+    ReadError, InputError
+        As `check_counts`, in the block where it shows.
+    """
+    summary = CountSummary()
+    is_mapped = _is_mapped(image.counts)
     for region in shard_regions(image.shape, plan_layout(image.shape)):
-        try:
-            summary = summary.merge(summarize(read_block(signals, image, region)))
-        except InputError as error:
-            signals.refuse(f"{label}: {error}", "Repair the file; MLATEM does not guess values")
+        block: NDArray[Any] | None = None
+        for rows in _bands(region, image) if is_mapped else (region[0],):
+            part = read_block(signals, image, (rows, *region[1:]))
+            summary = _checked_summary(signals, image, part, summary)
+            if not is_mapped:
+                block = part.astype(summary.dtype, copy=False)
+                continue
+            if block is None:
+                shape = (region[0].stop - region[0].start, *part.shape[1:])
+                block = np.empty(shape, dtype=summary.dtype)
+            block = block.astype(summary.dtype, copy=False)
+            block[rows.start - region[0].start : rows.stop - region[0].start] = part
+            _release(part)
+        if block is not None:
+            yield region, block, summary
+
+
+def _checked_summary(
+    signals: RawSignals, image: SpectrumImage, part: NDArray[Any], summary: CountSummary
+) -> CountSummary:
+    try:
+        summary = summary.merge(summarize(part))
+    except InputError as error:
+        cause = f"{_label(image)}: {error}"
+        signals.refuse(cause, "Repair the file; MLATEM does not guess values")
     if image.technique == "edxs":
-        if summary.minimum < 0:
-            signals.refuse(
-                f"{label} has negative counts (down to {summary.minimum:g})",
-                "Give the raw counts, before any background subtraction",
-            )
-        if not summary.is_whole:
-            signals.refuse(
-                f"{label} holds fractions of counts, expected whole numbers",
-                "Give the raw counts, before any scaling, filtering or dead-time correction",
-            )
+        _check_kind(signals, image, summary)
+    return summary
+
+
+def _bands(region: tuple[slice, slice, slice], image: SpectrumImage) -> Iterator[slice]:
+    """Rows of a region in pieces of about `BAND_BYTES`."""
+    row_bytes = (region[1].stop - region[1].start) * image.shape[2] * image.counts.dtype.itemsize
+    step = max(1, BAND_BYTES // row_bytes)
+    for start in range(region[0].start, region[0].stop, step):
+        yield slice(start, min(start + step, region[0].stop))
+
+
+def _is_mapped(counts: Any) -> bool:
+    while isinstance(counts, AxisView):
+        counts = counts.array
+    return isinstance(counts, np.memmap)
+
+
+def _check_kind(signals: RawSignals, image: SpectrumImage, summary: CountSummary) -> None:
+    if summary.minimum < 0:
+        signals.refuse(
+            f"{_label(image)} has negative counts (down to {summary.minimum:g})",
+            "Give the raw counts, before any background subtraction",
+        )
+    if not summary.is_whole:
+        signals.refuse(
+            f"{_label(image)} holds fractions of counts, expected whole numbers",
+            "Give the raw counts, before any scaling, filtering or dead-time correction",
+        )
+
+
+def check_not_empty(signals: RawSignals, image: SpectrumImage, summary: CountSummary) -> None:
+    """Refuse a map without any counts.
+
+    Raises
+    ------
+    ReadError, InputError
+        If there are none.
+    """
     if summary.total == 0:
         signals.refuse(
-            f"{label} holds no counts in {image.shape[0]} x {image.shape[1]} pixels",
+            f"{_label(image)} holds no counts in {image.shape[0]} x {image.shape[1]} pixels",
             "The acquisition may have been interrupted: export the map again",
         )
-    return summary
+
+
+def _label(image: SpectrumImage) -> str:
+    return f"spectrum image {image.name!r}" if image.name else "the spectrum image"
+
+
+def _release(block: NDArray[Any]) -> None:
+    """Give the memory of a memory map's pages back; they are read again where they are needed."""
+    base: Any = block
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    if base is not None and hasattr(mmap, "MADV_DONTNEED") and not block.flags.writeable:
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def read_block(

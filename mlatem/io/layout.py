@@ -55,6 +55,11 @@ def shard_regions(
             )
 
 
+def n_shards_of(shape: tuple[int, int, int]) -> int:
+    """Number of shards of counts of `shape` (ny, nx, n_energy)."""
+    return sum(1 for _ in shard_regions(shape, plan_layout(shape)))
+
+
 def projected_memory_bytes(
     shape: tuple[int, int, int], itemsize: int, *, resident_bytes: int = 0
 ) -> int:

@@ -22,8 +22,9 @@ import xarray as xr
 
 from mlatem.errors import InputError, MlatemError, ReadError
 from mlatem.io.counts import EAGER_CHECK_BYTES, check_counts
-from mlatem.io.formats import bruker, hyperspy, ripple, velox, velox_file
+from mlatem.io.formats import bruker, bruker_container, hyperspy, ripple, velox, velox_file
 from mlatem.io.formats.common import AxisOverrides
+from mlatem.io.formats.hdf5_heaps import check_heaps
 from mlatem.io.layout import projected_memory_bytes, refuse_above_limit
 from mlatem.io.signals import RawSignals
 from mlatem.io.sources import package_versions, sha256_of_file
@@ -158,6 +159,8 @@ def format_of(path: Path) -> Format:
     if not fitting:
         names = " or ".join(f.name for f in candidates)
         raise ReadError(str(path), f"does not begin like a {names} file", _DAMAGED)
+    if head.startswith(_HDF5):
+        check_heaps(path)
     for entry in fitting:
         if entry.matches is None or entry.matches(path):
             return entry
@@ -235,12 +238,16 @@ def _load_velox(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignal
 
 
 def _load_bruker(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
+    bruker_container.check_container(path)
     api = _reader("bruker._api")
     file = api.BCF_reader(str(path))
     bruker.check_single_map(path, len(file.available_indexes))
     header = file.header
     spectrum = np.asarray(header.spectra_data[file.def_index].data)
     shape = (int(header.image.height), int(header.image.width), len(spectrum))
+    packed = file.get_file(f"EDSDatabase/SpectrumData{file.def_index}")
+    blocks, block_size, _ = packed.get_iter_and_properties()
+    bruker.check_stream(path, blocks, block_size, *shape[:2])
 
     def decode(dtype: np.dtype[Any]) -> Any:
         size = math.prod(shape) * dtype.itemsize

@@ -21,13 +21,13 @@ from zarr.codecs import BloscCodec
 from mlatem.errors import StoreError
 from mlatem.io import labels
 from mlatem.io.atomic import atomic_path, refuse_foreign
-from mlatem.io.counts import CountSummary, check_counts, read_block
+from mlatem.io.counts import CountSummary, check_not_empty, checked_blocks
 from mlatem.io.datasets import quiet_zarr
 from mlatem.io.layout import (
+    n_shards_of,
     plan_layout,
     projected_memory_bytes,
     refuse_above_limit,
-    shard_regions,
 )
 from mlatem.io.signals import RawSignals
 from mlatem.model import SpectrumImage
@@ -47,8 +47,8 @@ def write_store(
 ) -> None:
     """Write signals as a store, shard by shard, whole or not at all.
 
-    Every block of counts is read twice: first to check it and to find the smallest unsigned type
-    that holds all counts, then to write it.
+    Counts are checked as they are written, in the smallest unsigned type that holds them. They are
+    read a second time only where a count behind the first block needs a larger type.
 
     Parameters
     ----------
@@ -101,39 +101,70 @@ def _write_counts(
     image: SpectrumImage,
     progress: Progress | None,
 ) -> None:
-    summary = check_counts(signals, image)
+    """Write counts as they are checked; again from the start where a later count needs more bits.
+
+    Most maps have small counts in every part: what the first block needs is right for all.
+    """
+    n_shards = n_shards_of(image.shape)
+    array: Any = None
+    written, summary = 0, CountSummary()
+    for region, block, summary in checked_blocks(signals, image):
+        if array is None:
+            array = _create_counts(root, group, image, summary.dtype)
+        if array.dtype != summary.dtype:
+            continue
+        array[region] = block
+        del block
+        written += 1
+        if progress is not None:
+            progress(written, n_shards)
+    check_not_empty(signals, image, summary)
+    if array.dtype != summary.dtype:
+        array = _create_counts(root, group, image, summary.dtype)
+        _rewrite_counts(array, signals, image, summary, progress)
+    array.attrs.update(labels.counts_attrs(summary.total))
+
+
+def _create_counts(
+    root: zarr.Group, group: str, image: SpectrumImage, dtype: np.dtype[Any]
+) -> zarr.Array[Any]:
     layout = plan_layout(image.shape)
-    array = root[group].create_array(  # type: ignore[union-attr]
+    return root[group].create_array(  # type: ignore[union-attr]
         "counts",
         shape=image.shape,
-        dtype=summary.dtype,
+        dtype=dtype,
         chunks=layout.chunks,
         shards=layout.shards,
         compressors=BloscCodec(
-            cname="zstd", clevel=1, shuffle="bitshuffle", typesize=summary.dtype.itemsize
+            cname="zstd", clevel=1, shuffle="bitshuffle", typesize=dtype.itemsize
         ),
         fill_value=0,
         dimension_names=("y", "x", image.energy_name),
-        attributes=labels.counts_attrs(summary.total),
+        overwrite=True,
     )
-    regions = list(shard_regions(image.shape, layout))
-    written = 0.0
-    for done, region in enumerate(regions, start=1):
-        block = read_block(signals, image, region).astype(summary.dtype, copy=False)
-        array[region] = block
-        written += float(block.sum(dtype=np.float64 if block.dtype.kind == "f" else np.uint64))
+
+
+def _rewrite_counts(
+    array: zarr.Array[Any],
+    signals: RawSignals,
+    image: SpectrumImage,
+    summary: CountSummary,
+    progress: Progress | None,
+) -> None:
+    """Write all counts in the type that the first reading found, and see that they are the same."""
+    again = CountSummary()
+    n_shards = n_shards_of(image.shape)
+    for done, (region, block, so_far) in enumerate(checked_blocks(signals, image), start=1):
+        array[region] = block.astype(array.dtype, copy=False)
+        del block
+        again = so_far
         if progress is not None:
-            progress(done, len(regions))
-    _check_total(summary, written, signals.path or group)
-
-
-def _check_total(summary: CountSummary, written: float, label: str) -> None:
-    """Counts in must be counts out; sums of float32 agree to rounding only."""
-    tolerance = 0.0 if summary.is_whole else 1e-5 * max(abs(summary.total), 1.0)
-    if abs(written - summary.total) > tolerance:
+            progress(done, n_shards)
+    if again != summary:
         raise StoreError(
-            f"{label}: {summary.total:.0f} counts were read but {written:.0f} were written; the "
-            "file changed during the conversion: convert it again"
+            f"{signals.path or array.path}: {summary.total:.0f} counts were read but "
+            f"{again.total:.0f} were written; the file changed during the conversion: convert it "
+            "again"
         )
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from mlatem.kernels.events import add_events, events_per_pixel
+
 #: Velox writes this where the probe moves to the next pixel.
 NEXT_PIXEL = 65535
-#: Events that are decoded at a time; each takes some 50 bytes meanwhile.
-MAX_EVENTS = 1 << 20
 
 
 class AxisView:
@@ -40,7 +40,7 @@ class AxisView:
         order: Sequence[int] = (0, 1, 2),
         flipped: Sequence[bool] = (False, False, False),
     ) -> None:
-        self._array = array
+        self.array = array
         self._order = tuple(order)
         self._flipped = tuple(flipped)
         self.shape = tuple(int(array.shape[axis]) for axis in self._order)
@@ -54,7 +54,7 @@ class AxisView:
             if self._flipped[axis]:
                 start, stop = size - stop, size - start  # noqa: PLW2901
             source[self._order[axis]] = slice(start, stop)
-        block = np.asarray(self._array[tuple(source)]).transpose(self._order)
+        block = np.asarray(self.array[tuple(source)]).transpose(self._order)
         return block[tuple(slice(None, None, -1 if f else 1) for f in self._flipped)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -92,7 +92,8 @@ class StreamCube:
     """Counts (y, x, channel) of Velox event streams, one per detector, summed over all frames.
 
     A stream lists the channel of every count in the order of the scan; `NEXT_PIXEL` ends a pixel.
-    What follows the last frame that is asked for is left out.
+    What follows the last frame that is asked for is left out. Its type holds all counts of a pixel,
+    so no channel of it can overflow.
 
     Parameters
     ----------
@@ -104,7 +105,6 @@ class StreamCube:
     """
 
     ndim = 3
-    dtype: np.dtype[Any] = np.dtype(np.uint32)
 
     def __init__(
         self, streams: Sequence[NDArray[np.uint16]], shape: tuple[int, int, int], n_frames: int
@@ -114,6 +114,10 @@ class StreamCube:
         self._row_starts = tuple(
             _row_starts(stream, shape[0] * n_frames, shape[1]) for stream in streams
         )
+        per_pixel = np.zeros(shape[0] * shape[1], dtype=np.int64)
+        for stream, starts in zip(self._streams, self._row_starts, strict=True):
+            events_per_pixel(stream[: starts[-1]], NEXT_PIXEL, per_pixel)
+        self.dtype: np.dtype[Any] = np.min_scalar_type(int(per_pixel.max(initial=0)))
 
     @property
     def totals(self) -> list[int]:
@@ -131,22 +135,16 @@ class StreamCube:
             for stream, starts in zip(self._streams, self._row_starts, strict=True)
         )
 
-    def __getitem__(self, region: tuple[slice, ...]) -> NDArray[np.uint32]:
+    def __getitem__(self, region: tuple[slice, ...]) -> NDArray[Any]:
         (y0, y1), (x0, x1), (c0, c1) = bounds_of(region, self.shape)
         ny, nx, _ = self.shape
         block = np.zeros((y1 - y0, x1 - x0, c1 - c0), dtype=self.dtype)
-        flat = block.reshape(-1)
-        if flat.size == 0:
+        if block.size == 0:
             return block
         for stream, starts in zip(self._streams, self._row_starts, strict=True):
             for first_row in range(0, len(starts) - 1, ny):
-                for row0, row1 in _spans(starts, first_row + y0, first_row + y1):
-                    pixel, channel = _events(stream[starts[row0] : starts[row1]])
-                    row, column = np.divmod(pixel, nx)
-                    row += row0 - first_row - y0
-                    wanted = (column >= x0) & (column < x1) & (channel >= c0) & (channel < c1)
-                    index = (row * (x1 - x0) + column - x0) * (c1 - c0) + channel - c0
-                    np.add.at(flat, index[wanted], 1)
+                rows = stream[starts[first_row + y0] : starts[first_row + y1]]
+                add_events(rows, NEXT_PIXEL, nx, block, x0, c0)
         return block
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -172,22 +170,6 @@ def bounds_of(region: Any, shape: tuple[int, ...]) -> list[tuple[int, int]]:
         start, stop, _ = entry.indices(size)
         bounds.append((start, max(start, stop)))
     return bounds
-
-
-def _events(stream: NDArray[np.uint16]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pixel, counted from the start of the stream, and channel of each count."""
-    is_gate = stream == NEXT_PIXEL
-    pixel = np.cumsum(is_gate, dtype=np.int64)
-    return pixel[~is_gate], stream[~is_gate].astype(np.int64)
-
-
-def _spans(starts: NDArray[np.int64], first: int, last: int) -> Iterator[tuple[int, int]]:
-    """Ranges of rows that cover first to last, each of at most `MAX_EVENTS` or a single row."""
-    while first < last:
-        stop = int(np.searchsorted(starts, starts[first] + MAX_EVENTS, side="right")) - 1
-        stop = min(max(stop, first + 1), last)
-        yield first, stop
-        first = stop
 
 
 def _row_starts(stream: NDArray[np.uint16], n_rows: int, nx: int) -> NDArray[np.int64]:

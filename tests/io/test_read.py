@@ -383,7 +383,7 @@ def test_missing_and_misnamed_files(tmp_path):
         ("a.xyz", b"x", r"'\.xyz' is not supported. Supported: Velox \(\.emd\), Bruker"),
         ("a", b"x", "without suffix"),
         ("b.emd", b"not HDF5", "does not begin like a Velox file"),
-        ("a.bcf", b"AAMVHFSS" + bytes(100), "cannot be read"),
+        ("a.bcf", b"AAMVHFSS" + bytes(100), "table of contents is damaged"),
         ("a.rpl", b"\x00\xff\x00 nothing", r"a\.raw beside it"),
     ):
         (tmp_path / name).write_bytes(content)

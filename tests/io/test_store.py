@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import errno
 import json
+import math
+import mmap
 import shutil
 import tracemalloc
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import xarray as xr
 
 from mlatem.errors import InputError, MemoryLimitError, ReadError, StoreError
 from mlatem.io import store
+from mlatem.io.counts import checked_blocks
 from mlatem.io.layout import plan_layout, projected_memory_bytes
 from mlatem.io.signals import RawSignals
 from mlatem.model import Acquisition, SpectrumImage, Value
@@ -229,6 +233,49 @@ def test_progress_counts_shards(signals, tmp_path):
     seen = []
     store.write_store(signals, tmp_path / "s.zarr", progress=lambda *args: seen.append(args))
     assert seen == [(1, 2), (2, 2)]
+
+
+def test_counts_that_need_more_bits_later_are_written_again(counts, tmp_path):
+    counts[149, 3, 7] = 300
+    seen = []
+    signals = RawSignals((image_of(counts),))
+    store.write_store(signals, tmp_path / "s.zarr", progress=lambda *args: seen.append(args))
+    stored = store.load_spectrum_image(tmp_path / "s.zarr").counts
+    assert stored.dtype == np.uint16
+    np.testing.assert_array_equal(stored[:], counts)
+    assert stored.attrs["total_counts"] == counts.sum()
+    assert seen == [(1, 2), (1, 2), (2, 2)]
+
+
+def test_file_that_changes_while_it_is_converted(counts, tmp_path):
+    class Changing:
+        ndim, shape, dtype = 3, counts.shape, counts.dtype
+
+        def __getitem__(self, region):
+            counts[149, 3, 7] += 300
+            return counts[region]
+
+    with pytest.raises(StoreError, match="changed during the conversion"):
+        store.write_store(RawSignals((image_of(Changing()),)), tmp_path / "s.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="madvise is absent here")
+def test_pages_of_a_file_do_not_pile_up_in_memory(tmp_path):
+    def resident(field):
+        status = Path("/proc/self/status").read_text()
+        return int(status.split(f"{field}:")[1].split()[0]) * 1024
+
+    shape = (512, 128, 1024)
+    with (tmp_path / "raw").open("wb") as file:
+        file.truncate(2 * math.prod(shape))
+        file.write(b"\1")
+    mapped = np.memmap(tmp_path / "raw", dtype="u2", mode="r", shape=shape)
+    image = image_of(mapped)
+    before = resident("RssFile")
+    for _ in checked_blocks(RawSignals((image,)), image):
+        pass
+    assert resident("RssFile") - before < mapped.nbytes / 4
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from mlatem.io.formats.common import (
     title_of,
 )
 from mlatem.io.signals import RawSignals
+from mlatem.kernels.bruker_stream import first_fault
 from mlatem.model import Acquisition
 
 _logger = logging.getLogger(__name__)
@@ -92,6 +93,46 @@ def check_single_map(path: Path, n_maps: int) -> None:
             f"holds {n_maps} spectrum images, expected one",
             "Export every map to a file of its own from Esprit",
         )
+
+
+def check_stream(
+    path: Path, blocks: Iterable[bytes], block_size: int, n_rows: int, n_columns: int
+) -> None:
+    """See that the packed spectra are whole before the vendor reader follows their sizes.
+
+    It checks none of them, and writes outside of the map in a damaged file.
+
+    Parameters
+    ----------
+    path : Path
+    blocks : iterable of bytes
+        The packed spectra.
+    block_size : int
+        Bytes of every block but the last.
+    n_rows, n_columns : int
+        Of the map.
+
+    Raises
+    ------
+    ReadError
+        Where they contradict themselves, with the place.
+    """
+    parts = list(blocks)
+    sizes = [len(part) for part in parts]
+    if not all(size == block_size for size in sizes[:-1]) or sizes[-1] > block_size:
+        place = next((i for i, size in enumerate(sizes) if size != block_size), len(sizes))
+        fault = f"block {place} of {len(sizes)}"
+    else:
+        stream = np.frombuffer(b"".join(parts), dtype=np.uint8)
+        position = int(first_fault(stream, n_rows, n_columns, block_size))
+        if position < 0:
+            return
+        fault = f"byte {position} of {len(stream)}"
+    raise ReadError(
+        str(path),
+        f"its packed spectra contradict themselves at {fault}",
+        "The file is damaged: copy it again from the instrument",
+    )
 
 
 def has_overflow(counts: NDArray[Any], sum_spectrum: NDArray[Any]) -> bool:
