@@ -22,7 +22,7 @@ import xarray as xr
 
 from mlatem.errors import InputError, MlatemError, ReadError
 from mlatem.io.counts import EAGER_CHECK_BYTES, check_counts
-from mlatem.io.formats import bruker, hyperspy, ripple, velox, velox_file
+from mlatem.io.formats import bruker, hyperspy, jeol, jeol_file, ripple, velox, velox_file
 from mlatem.io.formats.common import AxisOverrides
 from mlatem.io.layout import projected_memory_bytes, refuse_above_limit
 from mlatem.io.signals import RawSignals
@@ -128,6 +128,9 @@ def open_raw(
         replace(image, acquisition=image.acquisition.updated(values, "user"))
         for image in signals.spectrum_images
     )
+    for image in images:
+        for sentence in image.attrs.get("warnings", ()):
+            _logger.warning("%s: %s", signals.path, sentence)
     return replace(signals, spectrum_images=images)
 
 
@@ -273,10 +276,15 @@ def _load_ripple(path: Path, axes: AxisOverrides, settings: Convert) -> RawSigna
     return ripple.signals(path, signal, axes)
 
 
+def _load_jeol(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
+    return jeol.signals(path, jeol_file.load_pts(path, _reader("jeol._api")._parsejeol), axes)
+
+
 #: The supported formats.
 FORMATS = (
     Format("Velox", (".emd",), _load_velox, _HDF5, velox_file.is_velox),
     Format("Bruker", (".bcf",), _load_bruker, b"AAMVHFSS"),
+    Format("JEOL", (".pts",), _load_jeol, b"\x30\x01\x00\x00PTTDFILE"),
     Format("HyperSpy", (".hspy", ".h5", ".hdf5"), _load_hyperspy, _HDF5, hyperspy.is_hyperspy),
     Format("Ripple", (".rpl",), _load_ripple),
 )
