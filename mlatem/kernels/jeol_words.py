@@ -89,8 +89,9 @@ def tally(words, step, shape):  # type: ignore[no-untyped-def]
     -------
     tally : ndarray of shape (N_TALLY,), int64
         Counts with a position in the scan (`PLACED`) and without (`UNPLACED`), values of the image
-        (`N_IMAGE`), words of kinds above `COUNT` (`N_FOREIGN`) and below `FIRST_KIND`
-        (`N_DAMAGED`), and the last column (`LAST_COLUMN`; -1 where the last row has none).
+        (`N_IMAGE`), words of kinds above `COUNT` (`N_FOREIGN`), words that no stream of such a
+        scan has (`N_DAMAGED`: of kinds below `FIRST_KIND`, or marks beside the rows and columns),
+        and the last column (`LAST_COLUMN`; -1 where the last row has none).
     """
     found = np.zeros(N_TALLY, dtype=np.int64)
     row, column = -1, -1
@@ -101,8 +102,12 @@ def tally(words, step, shape):  # type: ignore[no-untyped-def]
             found[PLACED if is_placed else UNPLACED] += 1
         elif kind == COLUMN:
             column = value // step[1]
+            if value % step[1] or column >= shape[1]:
+                found[N_DAMAGED] += 1
         elif kind == ROW:
             row, column = value // step[0], -1
+            if value % step[0] or row >= shape[0]:
+                found[N_DAMAGED] += 1
         elif kind == IMAGE:
             found[N_IMAGE] += 1
         elif kind > COUNT:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """JEOL event streams: made by hand, and real ones whole, cut, interrupted and damaged."""
 
+import copy
 import struct
 import tracemalloc
 
@@ -183,6 +184,24 @@ def test_words_that_cannot_be_placed_are_told(stream, tmp_path):
     text = " ".join(image.attrs["warnings"])
     assert "2 counts have no position" in text
     assert "1 words of the stream are of unknown kinds" in text
+
+
+@pytest.mark.parametrize("pixels", ["8x3", "7x4", "8x2", "4x4"])
+def test_stream_of_another_size_than_the_header_is_refused(pixels, stream, tmp_path):
+    header = copy.deepcopy(HEADER)
+    header["PTTD Data"]["AnalyzableMap MeasData"]["Meas Cond"]["Pixels"] = pixels
+    file = load_pts(write_pts(tmp_path, stream), lambda _: header)
+    with pytest.raises(ReadError, match=r"holds no whole frame of \d x \d pixels"):
+        jeol.signals(tmp_path / "map.pts", file, AxisOverrides())
+
+
+@pytest.mark.parametrize("pixels", ["", "8x", "0x4", "8x5000"])
+def test_impossible_size_is_refused(pixels, stream, tmp_path):
+    header = copy.deepcopy(HEADER)
+    header["PTTD Data"]["AnalyzableMap MeasData"]["Meas Cond"]["Pixels"] = pixels
+    file = load_pts(write_pts(tmp_path, stream), lambda _: header)
+    with pytest.raises(ReadError, match="size of its scan"):
+        jeol.signals(tmp_path / "map.pts", file, AxisOverrides())
 
 
 @pytest.mark.parametrize("n_words", [0, 1, 20])

@@ -100,7 +100,8 @@ def recorded_frames(file: PtsFile, shape: tuple[int, int], path: Path) -> Record
     if not whole and (file.is_cut or n_damaged):
         raise ReadError(
             str(path),
-            f"holds no whole frame of {shape[0]} rows: {_extent(file)}, {n_damaged} damaged words",
+            f"holds no whole frame of {shape[0]} x {shape[1]} pixels: {_extent(file)}, and "
+            f"{n_damaged} of its words do not belong there",
             _DAMAGED,
         )
     chosen = whole or tuple(frames)
@@ -142,8 +143,9 @@ def _warn_of_frames(
         n_counts = sum(frame.n_counts for frame in left_out)
         last = left_out[-1]
         found.append(
-            f"{len(left_out)} of {len(chosen) + len(left_out)} frames are not whole (the last ends "
-            f"in row {last.last_row + 1} of {shape[0]}); their {n_counts} counts are left out"
+            f"frames left out because they are not whole: {len(left_out)} of "
+            f"{len(chosen) + len(left_out)}, with {n_counts} counts; the last ends in row "
+            f"{last.last_row + 1} of {shape[0]}"
         )
     n_frames = len(chosen) + len(left_out)
     if n_frames < file.n_sweeps and not file.is_cut:
@@ -156,7 +158,7 @@ def _warn_of_words(file: PtsFile, frames: Sequence[Frame]) -> list[str]:
     n_damaged = sum(frame.n_damaged for frame in frames)
     if n_damaged:
         found.append(
-            f"{n_damaged} of {len(file.words)} words of the stream are damaged, which cost the "
+            f"{n_damaged} of {len(file.words)} words of the stream are damaged, which costs the "
             "frames that they lie in: copy the file again from the instrument"
         )
     n_foreign = sum(frame.n_foreign for frame in frames)

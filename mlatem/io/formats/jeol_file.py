@@ -105,7 +105,7 @@ def scan_shape(file: PtsFile, path: Path) -> tuple[int, int]:
     """
     text = str(file.measurement["Meas Cond"]["Pixels"])
     nx, _, ny = text.partition("x")
-    if not (ny.isdigit() and nx.isdigit() and 0 < min(int(nx), int(ny)) <= FULL_RANGE):
+    if not all(size.isdigit() and 0 < int(size) <= FULL_RANGE for size in (ny, nx)):
         raise ReadError(
             str(path),
             f"the size of its scan is {text!r}, expected columns x rows up to {FULL_RANGE}",

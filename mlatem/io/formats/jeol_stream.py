@@ -38,7 +38,7 @@ class Frame:
     n_foreign: int
     """Words of kinds that are not known."""
     n_damaged: int
-    """Words that no intact stream has."""
+    """Words that no intact stream of such a scan has."""
     last_column: int
 
     def is_whole(self, shape: tuple[int, int]) -> bool:
