@@ -86,6 +86,9 @@ def _grow(tree: Any, values: Any) -> None:
             label, unit = FIELDS[str(key)]
             amount = f"{_short(value['value'])} {unit}".strip()
             tree.add(f"{label}: {amount} [dim]({value['origin']})[/dim]")
+        elif key == "warnings":
+            for sentence in value:
+                tree.add(f"[bold]warning[/bold]: {sentence}")
         elif isinstance(value, list) and not any(isinstance(v, dict | list) for v in value):
             tree.add(f"{key}: {', '.join(_short(v) for v in value)}")
         elif isinstance(value, dict | list) and value:

@@ -22,7 +22,17 @@ import xarray as xr
 
 from mlatem.errors import InputError, MlatemError, ReadError
 from mlatem.io.counts import EAGER_CHECK_BYTES, check_counts
-from mlatem.io.formats import bruker, bruker_container, hyperspy, ripple, velox, velox_file
+from mlatem.io.formats import (
+    bruker,
+    bruker_container,
+    hyperspy,
+    jeol,
+    jeol_file,
+    jeol_project,
+    ripple,
+    velox,
+    velox_file,
+)
 from mlatem.io.formats.common import AxisOverrides
 from mlatem.io.formats.hdf5_heaps import check_heaps
 from mlatem.io.layout import projected_memory_bytes, refuse_above_limit
@@ -129,6 +139,9 @@ def open_raw(
         replace(image, acquisition=image.acquisition.updated(values, "user"))
         for image in signals.spectrum_images
     )
+    for image in images:
+        for sentence in image.attrs.get("warnings", ()):
+            _logger.warning("%s: %s", signals.path, sentence)
     return replace(signals, spectrum_images=images)
 
 
@@ -181,7 +194,8 @@ def _open_one(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
     try:
         entry = format_of(path)
         signals = entry.load(path, axes, settings)
-        files = [path, ripple.raw_file(path)] if entry.name == "Ripple" else [path]
+        files = [path, *signals.files_beside]
+        files += [ripple.raw_file(path)] if entry.name == "Ripple" else []
         sources = tuple(_source(file, entry.name, settings) for file in files)
     except MlatemError as error:
         if isinstance(error, InputError):
@@ -280,10 +294,26 @@ def _load_ripple(path: Path, axes: AxisOverrides, settings: Convert) -> RawSigna
     return ripple.signals(path, signal, axes)
 
 
+def _load_jeol(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
+    return jeol.signals(path, jeol_file.load_pts(path, _reader("jeol._api")._parsejeol), axes)
+
+
+def _load_jeol_project(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
+    api = _reader("jeol._api")
+    return jeol_project.signals(path, api._parsejeol, api.file_reader, axes)
+
+
+def _load_jeol_image(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
+    return jeol_project.image_signals(path, _reader("jeol").file_reader(str(path)))
+
+
 #: The supported formats.
 FORMATS = (
     Format("Velox", (".emd",), _load_velox, _HDF5, velox_file.is_velox),
     Format("Bruker", (".bcf",), _load_bruker, b"AAMVHFSS"),
+    Format("JEOL", (".pts",), _load_jeol, b"\x30\x01\x00\x00PTTDFILE"),
+    Format("JEOL project", (".asw",), _load_jeol_project, b"\x00\x00\x00\x00"),
+    Format("JEOL image", (".img",), _load_jeol_image, b"\x34\x00\x00\x00"),
     Format("HyperSpy", (".hspy", ".h5", ".hdf5"), _load_hyperspy, _HDF5, hyperspy.is_hyperspy),
     Format("Ripple", (".rpl",), _load_ripple),
 )

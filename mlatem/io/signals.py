@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 import xarray as xr
@@ -29,6 +30,8 @@ class RawSignals:
     """File that messages name; empty for signals that come from no file."""
     resident_bytes: int = 0
     """Memory that the signals hold while they are open."""
+    files_beside: tuple[Path, ...] = ()
+    """Files that `path` names and that were read with it."""
 
     def __post_init__(self) -> None:
         self.validate()

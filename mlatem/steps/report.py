@@ -19,6 +19,7 @@ from mlatem.io.atomic import atomic_path, read_json, write_json
 from mlatem.io.datasets import json_safe, load_dataset
 from mlatem.io.sources import package_versions, sha256_of_file
 from mlatem.io.store import load_survey, open_store
+from mlatem.io.verdicts import verdicts as raw_verdicts
 from mlatem.model import (
     Basis,
     Calibration,
@@ -152,6 +153,7 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
         basis=basis,
         decisions=_decisions(calibration, lowrank, factorization),
         verdicts=(
+            *raw_verdicts(image),
             *calibration.verdicts,
             *(Verdict(**verdict) for verdict in factorization.attrs["verdicts"]),
             *quantification_verdicts(table),
