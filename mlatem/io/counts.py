@@ -100,6 +100,12 @@ def check_counts(signals: RawSignals, image: SpectrumImage) -> CountSummary:
                 f"{label} holds fractions of counts, expected whole numbers",
                 "Give the raw counts, before any scaling, filtering or dead-time correction",
             )
+    if summary.total < 0:
+        signals.refuse(
+            f"{label} sums to {summary.total:.6g} counts (lowest value {summary.minimum:g})",
+            "The file is damaged, or its background was subtracted: give the raw counts of an "
+            "undamaged copy",
+        )
     if summary.total == 0:
         signals.refuse(
             f"{label} holds no counts in {image.shape[0]} x {image.shape[1]} pixels",
