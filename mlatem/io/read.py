@@ -311,11 +311,6 @@ def _load_tia(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
     return tia.signals(path, trees, api.mapping, axes)
 
 
-def _tia_companions(path: Path) -> list[Path]:
-    emi = tia.emi_file(path) if path.suffix.lower() == ".ser" else None
-    return [emi[0]] if emi else [file for file in tia.ser_files(path) if file != path]
-
-
 #: The supported formats.
 FORMATS = (
     Format("Velox", (".emd",), _load_velox, _HDF5, velox_file.is_velox),
@@ -323,5 +318,5 @@ FORMATS = (
     Format("HyperSpy", (".hspy", ".h5", ".hdf5"), _load_hyperspy, _HDF5, hyperspy.is_hyperspy),
     Format("Ripple", (".rpl",), _load_ripple, companions=lambda p: [ripple.raw_file(p)]),
     Format("Gatan", (".dm3", ".dm4"), _load_gatan, b"\x00\x00\x00"),
-    Format("TIA", (".emi", ".ser"), _load_tia, companions=_tia_companions),
+    Format("TIA", (".emi", ".ser"), _load_tia, companions=tia.companions),
 )

@@ -71,6 +71,14 @@ def emi_file(path: Path) -> tuple[Path, int] | None:
     return None
 
 
+def companions(path: Path) -> list[Path]:
+    """The .ser files of an .emi file, or the .emi file of a .ser file."""
+    if path.suffix.lower() == ".ser":
+        found = emi_file(path)
+        return [found[0]] if found else []
+    return ser_files(path)
+
+
 def signals(path: Path, trees: Trees, table: Table, overrides: AxisOverrides) -> RawSignals:
     """Normalise TIA files; counts stay in the file until they are sliced.
 
