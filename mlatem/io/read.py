@@ -25,7 +25,7 @@ from mlatem.io.counts import EAGER_CHECK_BYTES, check_counts
 from mlatem.io.formats import bruker, gatan, hyperspy, ripple, tia, velox, velox_file
 from mlatem.io.formats.common import AxisOverrides, ordered_surveys
 from mlatem.io.layout import projected_memory_bytes, refuse_above_limit
-from mlatem.io.signals import RawSignals, group_of
+from mlatem.io.signals import RawSignals, group_of, with_grid_warnings
 from mlatem.io.sources import package_versions, sha256_of_file
 from mlatem.io.store import to_tree
 from mlatem.settings import Convert
@@ -227,7 +227,7 @@ def _joined(opened: Sequence[RawSignals]) -> RawSignals:
                 )
             claims[kind] = signals.path
     return RawSignals(
-        spectrum_images=tuple(image for s in opened for image in s.spectrum_images),
+        spectrum_images=with_grid_warnings([i for s in opened for i in s.spectrum_images]),
         surveys=ordered_surveys([survey for s in opened for survey in s.surveys]),
         original_metadata={Path(s.path).name: s.original_metadata for s in opened},
         sources=tuple(source for s in opened for source in s.sources),

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import xarray as xr
 
 from mlatem.errors import InputError, ReadError
 from mlatem.model import SpectrumImage
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,3 +82,21 @@ def group_of(image: SpectrumImage) -> str:
     if image.technique == "edxs":
         return "edxs"
     return "eels_lowloss" if image.energy[0] <= 0 <= image.energy[-1] else "eels_core"
+
+
+def with_grid_warnings(images: Sequence[SpectrumImage]) -> tuple[SpectrumImage, ...]:
+    """Spectrum images of several files; a core and a low loss of other sizes carry a warning."""
+    sizes = {group_of(image): image.shape[:2] for image in images if image.technique == "eels"}
+    if len(set(sizes.values())) < 2:
+        return tuple(images)
+    found = " but ".join(f"{group} has {ny} x {nx} pixels" for group, (ny, nx) in sizes.items())
+    sentence = f"{found}: they are not of one scan and cannot be compared pixel by pixel"
+    _logger.warning("%s", sentence)
+    return tuple(
+        replace(
+            image, attrs={**image.attrs, "warnings": [*image.attrs.get("warnings", ()), sentence]}
+        )
+        if image.technique == "eels"
+        else image
+        for image in images
+    )

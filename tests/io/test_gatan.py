@@ -169,6 +169,14 @@ def test_low_loss_covers_zero(tmp_path, counts):
         _joined([low, low])
 
 
+def test_grids_that_do_not_fit_are_told(tmp_path, counts):
+    low = gatan_map(tmp_path / "low.dm4", counts[:4], offset_ev=-20.0)
+    joined = _joined([gatan_map(tmp_path / "core.dm4", counts), low])
+    for image in joined.spectrum_images:
+        (sentence,) = image.attrs["warnings"]
+        assert "eels_core has 5 x 4 pixels but eels_lowloss has 4 x 4 pixels" in sentence
+
+
 def test_eds_map_and_its_clock(tmp_path, counts):
     clock = {"Live time": 2.0, "Real time": 3.0, "Detector Info": {"Elevation angle": 18.0}}
     signals = gatan_map(
