@@ -133,6 +133,9 @@ def open_raw(
         replace(image, acquisition=image.acquisition.updated(values, "user"))
         for image in signals.spectrum_images
     )
+    for image in images:
+        for sentence in image.attrs.get("warnings", ()):
+            _logger.warning("%s: %s", signals.path, sentence)
     return replace(signals, spectrum_images=images)
 
 
@@ -251,8 +254,10 @@ def _reader(module: str) -> Any:
 
 def _load_velox(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
     refuse_above_limit(velox_file.resident_bytes(path), settings.memory_limit_gb, label=str(path))
-    stored = velox_file.load_map(path)
+    stored = None if velox_file.has_only_images(path) else velox_file.load_map(path)
     images = _reader("emd").file_reader(str(path), select_type="images", load_SI_image_stack=True)
+    if stored is None:
+        return velox.image_signals(path, images, velox_file.content(path))
     return velox.signals(path, stored, images, axes)
 
 

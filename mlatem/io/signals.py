@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
@@ -12,8 +11,6 @@ import xarray as xr
 
 from mlatem.errors import InputError, ReadError
 from mlatem.model import SpectrumImage
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,6 @@ def with_grid_warnings(images: Sequence[SpectrumImage]) -> tuple[SpectrumImage, 
         return tuple(images)
     found = " but ".join(f"{group} has {ny} x {nx} pixels" for group, (ny, nx) in sizes.items())
     sentence = f"{found}: they are not of one scan and cannot be compared pixel by pixel"
-    _logger.warning("%s", sentence)
     return tuple(
         replace(
             image, attrs={**image.attrs, "warnings": [*image.attrs.get("warnings", ()), sentence]}

@@ -61,7 +61,12 @@ def check(folder: str | PathLike[str]) -> list[str]:
                 problems.append(
                     f"{name}: the column elements is empty: name the elements of the specimen"
                 )
-            open_raw(campaign.raw_paths(name), settings=Convert(hash_inputs=False))
+            signals = open_raw(campaign.raw_paths(name), settings=Convert(hash_inputs=False))
+            if "edxs" not in signals.group_names:
+                problems.append(
+                    f"{name}: has no X-ray map, only {', '.join(signals.group_names)}, which is "
+                    "converted but not analysed: add the file of an EDS map to its path"
+                )
         except MlatemError as error:
             problems.append(f"{name}: {error}")
     return problems

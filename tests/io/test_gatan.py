@@ -19,6 +19,7 @@ from mlatem.io.mapped import MappedArray
 from mlatem.io.read import _joined, open_raw, read
 from mlatem.io.store import load_spectrum_image, write_store
 from mlatem.io.suspicions import longest_gap, suspicions_of
+from mlatem.steps.start import check
 
 CORE = "SciFiDatasets/DMReader_SpectrumImage_SI-EELS.dm3"
 HAADF = "SciFiDatasets/DMReader_SI-HAADF.dm3"
@@ -148,6 +149,16 @@ def test_files_of_one_dataset_make_one_store(test_data, tmp_path):
     described = describe(tmp_path / "s.zarr")
     assert [s["file"] for s in described["source"]] == [f.name for f in files]
     assert [s["shape"] for s in described["surveys"]] == [[50, 10], [1568, 192]]
+
+
+def test_check_takes_the_files_of_a_dataset_together(test_data, tmp_path):
+    core, edxs, image = (present(test_data, name) for name in (CORE, VELOX, HAADF))
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text("")
+    sheet = f"dataset\tpath\telements\nwhole\t{core};{edxs};{image}\tO\nlone\t{core};{image}\tO\n"
+    (tmp_path / "config" / "datasets.tsv").write_text(sheet)
+    (problem,) = check(tmp_path)
+    assert problem.startswith("lone: has no X-ray map, only eels_core")
 
 
 def test_two_files_of_one_kind_are_refused(test_data):

@@ -161,11 +161,12 @@ def test_map_and_image_of_one_emi(version, tmp_path):
         open_raw(tmp_path / "a_2.ser")
 
 
-def test_interrupted_scan_is_told(tmp_path):
+def test_interrupted_scan_is_told(tmp_path, caplog):
     path = write_ser(tmp_path / "a_1.ser", spectra(), SCAN, n_valid=7)
     (signal,) = open_raw(path).spectrum_images
     (sentence,) = signal.attrs["warnings"]
     assert sentence.startswith("7 of 12 pixels were recorded")
+    assert sentence in caplog.text
     expected = COUNTS.copy().reshape(12, -1)
     expected[7:] = 0
     np.testing.assert_array_equal(np.asarray(signal.counts), expected.reshape(COUNTS.shape)[::-1])

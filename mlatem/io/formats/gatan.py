@@ -7,7 +7,6 @@ reader gives metadata and axes, the counts are read from the file a part at a ti
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,8 +32,6 @@ from mlatem.io.signals import RawSignals
 from mlatem.io.suspicions import suspicions_of
 from mlatem.model import Acquisition, SpectrumImage
 from mlatem.units import KEV_PER_UNIT
-
-_logger = logging.getLogger(__name__)
 
 _IMAGE = "ImageList.TagGroup0"
 
@@ -119,8 +116,6 @@ def _map(path: Path, signal: Signal, overrides: AxisOverrides) -> SpectrumImage:
     warnings: list[str] = []
     if image.technique == "eels" and _energy_axes(signal)[0] == 0:
         warnings = suspicions_of(signal["data"])
-    for sentence in warnings:
-        _logger.warning("%s: %s", path, sentence)
     brightness = tag(signal["original_metadata"], f"{_IMAGE}.ImageData.Calibrations.Brightness")
     details = {
         "dispersion_ev": _dispersion_ev(image),

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,8 +25,6 @@ from mlatem.io.formats.mapping import Table, mapped_metadata, tag
 from mlatem.io.formats.tia_file import Dimension, SerCube, SerFile, first_image, read_ser
 from mlatem.io.signals import RawSignals
 from mlatem.model import Acquisition, SpectrumImage, Value
-
-_logger = logging.getLogger(__name__)
 
 #: Energy-loss spectra have finer channels than this, X-ray spectra coarser ones.
 MAX_EELS_DISPERSION_EV = 2.5
@@ -161,7 +158,6 @@ def _map(
             f"{len(ser.offsets)} of {ser.n_records} pixels were recorded, the others are zero: "
             "the acquisition was interrupted"
         )
-        _logger.warning("%s: %s", ser.path, sentence)
         details["warnings"] = [sentence]
     present = {name: value for name, value in details.items() if value is not None}
     return replace(image, attrs={**image.attrs, **present})

@@ -104,6 +104,26 @@ def signals(
     )
 
 
+def image_signals(path: Path, images: Sequence[Signal], holds: str) -> RawSignals:
+    """Normalise a Velox file without spectra: its images, which may belong to the map of another.
+
+    Parameters
+    ----------
+    path : Path
+    images : sequence of mapping
+        As for `signals`.
+    holds : str
+        What the file holds, in words.
+    """
+    return RawSignals(
+        spectrum_images=(),
+        surveys=ordered_surveys([_survey(image, set()) for image in images]),
+        original_metadata=named_trees([(title_of(i), i["original_metadata"]) for i in images]),
+        path=str(path),
+        holds=holds,
+    )
+
+
 def scan_shape(stored: VeloxMap, path: Path) -> tuple[tuple[int, int], int]:
     """Rows and columns of the scan, and its frames, from the number of pixels in the streams.
 

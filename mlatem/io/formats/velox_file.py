@@ -51,6 +51,21 @@ def resident_bytes(path: Path) -> int:
         return sum(int(s["Data"].shape[0]) for s in streams) * (2 + 8)
 
 
+def content(path: Path) -> str:
+    """Which signals a file holds, in words."""
+    with h5py.File(path, "r") as file:
+        groups = file["Data"].items()
+        return ", ".join(f"{len(group)} {name}" for name, group in groups if len(group))
+
+
+def has_only_images(path: Path) -> bool:
+    """Whether a file holds images and no spectra of any kind."""
+    with h5py.File(path, "r") as file:
+        data = file["Data"]
+        spectral = [name for name in data if "Spectrum" in name and len(data[name])]
+        return len(data.get("Image", {})) > 0 and not spectral
+
+
 def load_map(path: Path) -> VeloxMap:
     """Read streams and metadata of a file.
 
@@ -64,10 +79,9 @@ def load_map(path: Path) -> VeloxMap:
         groups = list(data.get("SpectrumStream", {}).values())
         maps = list(data.get("SpectrumImage", {}).values())
         if not maps:
-            found = ", ".join(f"{len(group)} {name}" for name, group in data.items() if len(group))
             raise ReadError(
                 str(path),
-                f"holds no EDS spectrum image, only {found or 'nothing'}",
+                f"holds no EDS spectrum image, only {content(path) or 'nothing'}",
                 "Export the map with its spectrum stream from Velox",
             )
         if not groups:
