@@ -124,6 +124,13 @@ def open_raw(
     axis_names = {field.name for field in fields(AxisOverrides)}
     axes = AxisOverrides(**{k: v for k, v in given.items() if k in axis_names})  # type: ignore[arg-type]
     opened = [_open_one(p, axes, settings) for p in paths]
+    n_maps = sum(len(signals.spectrum_images) for signals in opened)
+    of_one_map = sorted(given.keys() & {"energy_offset_kev", "energy_scale_kev", "signal_type"})
+    if of_one_map and n_maps > 1:
+        raise InputError(
+            f"{';'.join(map(str, paths))}: {', '.join(of_one_map)} can hold for one spectrum "
+            f"image, but there are {n_maps}: leave the cells empty, or make a dataset of each file"
+        )
     signals = opened[0] if len(opened) == 1 else _joined(opened)
     if not signals.spectrum_images:
         only = f", only {signals.holds}" if signals.holds else ""

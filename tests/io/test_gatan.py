@@ -215,6 +215,23 @@ def test_counts_that_the_file_does_not_reach(tmp_path, counts):
         gatan.signals(path, [signal], AxisOverrides())
 
 
+@pytest.mark.parametrize("fraction", [0.01, 0.3, 0.49, 0.6, 0.97])
+def test_a_truncated_copy_is_refused(fraction, test_data, tmp_path):
+    content = present(test_data, SMALL).read_bytes()
+    cut = tmp_path / "cut.dm4"
+    cut.write_bytes(content[: int(len(content) * fraction)])
+    with pytest.raises(ReadError, match=r"cut\.dm4"):
+        open_raw(cut)
+
+
+def test_what_the_user_says_of_one_map_is_not_taken_for_two(test_data):
+    files = [present(test_data, name) for name in (CORE, VELOX)]
+    with pytest.raises(InputError, match=r"signal_type can hold for one .* but there are 2"):
+        open_raw(files, acquisition_overrides={"signal_type": "EELS"})
+    signals = open_raw(files, acquisition_overrides={"beam_energy_kev": 80.0})
+    assert {i.acquisition["beam_energy_kev"].value for i in signals.spectrum_images} == {80.0}
+
+
 def test_a_block_of_zeros_is_told(tmp_path, counts):
     counts[:, :, 300:420] = 0.0
     (image,) = gatan_map(tmp_path / "a.dm4", counts).spectrum_images

@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mlatem.errors import ReadError
 from mlatem.io.formats.common import (
     AxisOverrides,
@@ -132,11 +130,11 @@ def _map(path: Path, signal: Signal, overrides: AxisOverrides) -> SpectrumImage:
 
 
 def _stored(path: Path, signal: Signal) -> Any:
-    """The counts as they lie in the file; what the reader has in memory already stays there."""
+    """The counts as they lie in the file; what is no plain number stays as the reader has it."""
     data = signal["data"]
     place = tag(signal["original_metadata"], f"{_IMAGE}.ImageData.Data")
-    if isinstance(data, np.ndarray) or not isinstance(place, Mapping) or "offset" not in place:
-        return np.asarray(data)
+    if data.dtype.kind not in "uif" or not isinstance(place, Mapping) or "offset" not in place:
+        return data
     order = ">" if place.get("endian") == "big" else "<"
     return MappedArray(path, data.dtype.newbyteorder(order), data.shape, place["offset"])
 
