@@ -169,13 +169,20 @@ def _check_kind(signals: RawSignals, image: SpectrumImage, summary: CountSummary
 
 
 def check_not_empty(signals: RawSignals, image: SpectrumImage, summary: CountSummary) -> None:
-    """Refuse a map without any counts.
+    """Refuse a map without any counts, or with less than none.
 
     Raises
     ------
     ReadError, InputError
-        If there are none.
+        If there are none, or the sum is negative.
     """
+    if summary.total < 0:
+        signals.refuse(
+            f"{_label(image)} sums to {summary.total:.6g} counts (lowest value "
+            f"{summary.minimum:g})",
+            "The file is damaged, or its background was subtracted: give the raw counts of an "
+            "undamaged copy",
+        )
     if summary.total == 0:
         signals.refuse(
             f"{_label(image)} holds no counts in {image.shape[0]} x {image.shape[1]} pixels",

@@ -25,18 +25,20 @@ from mlatem.io.counts import EAGER_CHECK_BYTES, check_counts
 from mlatem.io.formats import (
     bruker,
     bruker_container,
+    gatan,
     hyperspy,
     jeol,
     jeol_file,
     jeol_project,
     ripple,
+    tia,
     velox,
     velox_file,
 )
-from mlatem.io.formats.common import AxisOverrides
+from mlatem.io.formats.common import AxisOverrides, ordered_surveys
 from mlatem.io.formats.hdf5_heaps import check_heaps
 from mlatem.io.layout import projected_memory_bytes, refuse_above_limit
-from mlatem.io.signals import RawSignals
+from mlatem.io.signals import RawSignals, group_of, with_grid_warnings
 from mlatem.io.sources import package_versions, sha256_of_file
 from mlatem.io.store import to_tree
 from mlatem.settings import Convert
@@ -58,6 +60,8 @@ class Format:
     """First bytes of every such file; empty where there are none in common."""
     matches: Callable[[Path], bool] | None = None
     """Looks into a file whose suffix and signature fit."""
+    companions: Callable[[Path], Sequence[Path]] = lambda path: ()
+    """Other files that belong to one."""
 
 
 def read(
@@ -79,8 +83,10 @@ def read(
     Returns
     -------
     xarray.DataTree
-        Groups `edxs` with `counts` (y, x, energy; nm, keV), `survey` with `haadf` (y, x) where the
-        file has an image, and `original_metadata`. Counts are lazy where the format allows it.
+        Groups `edxs` with `counts` (y, x, energy; nm, keV), `eels_core` and `eels_lowloss` with
+        `counts` (y, x, energy_loss; nm, eV), as far as the files have them, `survey` with `haadf`
+        (y, x) where there is an image, and `original_metadata`. Counts are lazy where the format
+        allows it.
 
     Raises
     ------
@@ -131,9 +137,17 @@ def open_raw(
     axis_names = {field.name for field in fields(AxisOverrides)}
     axes = AxisOverrides(**{k: v for k, v in given.items() if k in axis_names})  # type: ignore[arg-type]
     opened = [_open_one(p, axes, settings) for p in paths]
+    n_maps = sum(len(signals.spectrum_images) for signals in opened)
+    of_one_map = sorted(given.keys() & {"energy_offset_kev", "energy_scale_kev", "signal_type"})
+    if of_one_map and n_maps > 1:
+        raise InputError(
+            f"{';'.join(map(str, paths))}: {', '.join(of_one_map)} can hold for one spectrum "
+            f"image, but there are {n_maps}: leave the cells empty, or make a dataset of each file"
+        )
     signals = opened[0] if len(opened) == 1 else _joined(opened)
     if not signals.spectrum_images:
-        signals.refuse("holds no spectrum image", "Name a file with a map of spectra")
+        only = f", only {signals.holds}" if signals.holds else ""
+        signals.refuse(f"holds no spectrum image{only}", "Name a file with a map of spectra")
     values = {k: v for k, v in given.items() if k not in axis_names - {"signal_type"}}
     images = tuple(
         replace(image, acquisition=image.acquisition.updated(values, "user"))
@@ -194,8 +208,7 @@ def _open_one(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
     try:
         entry = format_of(path)
         signals = entry.load(path, axes, settings)
-        files = [path, *signals.files_beside]
-        files += [ripple.raw_file(path)] if entry.name == "Ripple" else []
+        files = [path, *signals.files_beside, *entry.companions(path)]
         sources = tuple(_source(file, entry.name, settings) for file in files)
     except MlatemError as error:
         if isinstance(error, InputError):
@@ -221,14 +234,31 @@ def _source(path: Path, reader: str, settings: Convert) -> dict[str, Any]:
 
 
 def _joined(opened: Sequence[RawSignals]) -> RawSignals:
-    """Signals of several files as one dataset."""
+    """Signals of several files as one dataset.
+
+    Raises
+    ------
+    InputError
+        If spectrum images of two files are of one kind.
+    """
+    claims: dict[str, str] = {}
+    for signals in opened:
+        for kind in {group_of(image) for image in signals.spectrum_images}:
+            if kind in claims:
+                raise InputError(
+                    f"{claims[kind]} and {signals.path}: 2 spectrum images of one kind ({kind}); "
+                    "expected one of each of edxs, eels_core and eels_lowloss (which covers 0 eV): "
+                    "make a dataset of each file"
+                )
+            claims[kind] = signals.path
     return RawSignals(
-        spectrum_images=tuple(image for s in opened for image in s.spectrum_images),
-        surveys=tuple(survey for s in opened for survey in s.surveys),
+        spectrum_images=with_grid_warnings([i for s in opened for i in s.spectrum_images]),
+        surveys=ordered_surveys([survey for s in opened for survey in s.surveys]),
         original_metadata={Path(s.path).name: s.original_metadata for s in opened},
         sources=tuple(source for s in opened for source in s.sources),
         path=";".join(s.path for s in opened),
         resident_bytes=sum(s.resident_bytes for s in opened),
+        holds="; ".join(s.holds for s in opened if s.holds),
     )
 
 
@@ -246,8 +276,10 @@ def _reader(module: str) -> Any:
 
 def _load_velox(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
     refuse_above_limit(velox_file.resident_bytes(path), settings.memory_limit_gb, label=str(path))
-    stored = velox_file.load_map(path)
+    stored = None if velox_file.has_only_images(path) else velox_file.load_map(path)
     images = _reader("emd").file_reader(str(path), select_type="images", load_SI_image_stack=True)
+    if stored is None:
+        return velox.image_signals(path, images, velox_file.content(path))
     return velox.signals(path, stored, images, axes)
 
 
@@ -307,6 +339,22 @@ def _load_jeol_image(path: Path, axes: AxisOverrides, settings: Convert) -> RawS
     return jeol_project.image_signals(path, _reader("jeol").file_reader(str(path)))
 
 
+def _load_gatan(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
+    found = _reader("digitalmicrograph").file_reader(str(path), lazy=True)
+    return gatan.signals(path, found, axes)
+
+
+def _load_tia(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
+    api = _reader("tia._api")
+    trees = {}
+    for file in tia.ser_files(path):
+        emi = tia.emi_file(file)
+        objects = api.get_xml_info_from_emi(str(emi[0])) if emi else []
+        found = objects[emi[1]] if emi and emi[1] < len(objects) else None
+        trees[file.name] = api.convert_xml_to_dict(found).to_dict() if found else {}
+    return tia.signals(path, trees, api.mapping, axes)
+
+
 #: The supported formats.
 FORMATS = (
     Format("Velox", (".emd",), _load_velox, _HDF5, velox_file.is_velox),
@@ -315,5 +363,7 @@ FORMATS = (
     Format("JEOL project", (".asw",), _load_jeol_project, b"\x00\x00\x00\x00"),
     Format("JEOL image", (".img",), _load_jeol_image, b"\x34\x00\x00\x00"),
     Format("HyperSpy", (".hspy", ".h5", ".hdf5"), _load_hyperspy, _HDF5, hyperspy.is_hyperspy),
-    Format("Ripple", (".rpl",), _load_ripple),
+    Format("Ripple", (".rpl",), _load_ripple, companions=lambda p: [ripple.raw_file(p)]),
+    Format("Gatan", (".dm3", ".dm4"), _load_gatan, b"\x00\x00\x00"),
+    Format("TIA", (".emi", ".ser"), _load_tia, companions=tia.companions),
 )

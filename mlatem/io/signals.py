@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,14 +32,21 @@ class RawSignals:
     """Memory that the signals hold while they are open."""
     files_beside: tuple[Path, ...] = ()
     """Files that `path` names and that were read with it."""
+    holds: str = ""
+    """What the file holds, in words, for the message that it has no spectrum image."""
 
     def __post_init__(self) -> None:
         self.validate()
 
     @property
     def group_names(self) -> tuple[str, ...]:
-        """Group of the store for each spectrum image: "edxs" or "eels_core"."""
-        return tuple("edxs" if s.technique == "edxs" else "eels_core" for s in self.spectrum_images)
+        """Group of the store for each spectrum image: "edxs", "eels_core" or "eels_lowloss".
+
+        Where a detector records several ranges of core losses at once, the second is "eels_core_2".
+        """
+        kinds = [group_of(image) for image in self.spectrum_images]
+        earlier = [kinds[:index].count(kind) for index, kind in enumerate(kinds)]
+        return tuple(f"{k}_{n + 1}" if n else k for k, n in zip(kinds, earlier, strict=True))
 
     def validate(self) -> None:
         """Check that every signal has a place of its own in a store.
@@ -49,12 +56,12 @@ class RawSignals:
         InputError
             If two spectrum images claim one group, or an image lacks its axes.
         """
-        names = self.group_names
-        for name in names:
-            if names.count(name) > 1:
+        kinds = [group_of(image) for image in self.spectrum_images]
+        for kind in ("edxs", "eels_lowloss"):
+            if kinds.count(kind) > 1:
                 raise InputError(
-                    f"{self.path or 'signals'}: {names.count(name)} spectrum images of one kind "
-                    f"({name}); expected one: make a dataset of each"
+                    f"{self.path or 'signals'}: {kinds.count(kind)} spectrum images of one kind "
+                    f"({kind}); expected one: make a dataset of each"
                 )
         for survey in self.surveys:
             if survey.dims != ("y", "x") or not {"y", "x"} <= set(survey.coords):
@@ -68,3 +75,27 @@ class RawSignals:
         if self.path:
             raise ReadError(self.path, cause, mend)
         raise InputError(f"{cause}. {mend}")
+
+
+def group_of(image: SpectrumImage) -> str:
+    """Group of a spectrum image by its technique and its axis: the low loss covers 0 eV."""
+    if image.technique == "edxs":
+        return "edxs"
+    return "eels_lowloss" if image.energy[0] <= 0 <= image.energy[-1] else "eels_core"
+
+
+def with_grid_warnings(images: Sequence[SpectrumImage]) -> tuple[SpectrumImage, ...]:
+    """Spectrum images of several files; a core and a low loss of other sizes carry a warning."""
+    sizes = {group_of(image): image.shape[:2] for image in images if image.technique == "eels"}
+    if len(set(sizes.values())) < 2:
+        return tuple(images)
+    found = " but ".join(f"{group} has {ny} x {nx} pixels" for group, (ny, nx) in sizes.items())
+    sentence = f"{found}: they are not of one scan and cannot be compared pixel by pixel"
+    return tuple(
+        replace(
+            image, attrs={**image.attrs, "warnings": [*image.attrs.get("warnings", ()), sentence]}
+        )
+        if image.technique == "eels"
+        else image
+        for image in images
+    )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The store of a dataset's spectrum images: Zarr v3, a group per grid.
 
-Groups: `edxs` (or `eels_core`) with `counts` (y, x, energy), `survey` with `haadf` (y, x) on its
+Groups: `edxs`, `eels_core`, `eels_lowloss` with `counts`, `survey` with `haadf` (y, x) on its
 own grid, `original_metadata`. A task's tile is a whole number of shards.
 """
 

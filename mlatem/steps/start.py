@@ -9,8 +9,9 @@ from pathlib import Path
 from mlatem import campaign as _campaign
 from mlatem.errors import ConfigError, MlatemError
 from mlatem.io.atomic import atomic_path
-from mlatem.io.info import describe
+from mlatem.io.read import open_raw
 from mlatem.schema import config_yaml, sheet_tsv
+from mlatem.settings import Convert
 from mlatem.sheet import DatasetRow
 
 
@@ -60,8 +61,12 @@ def check(folder: str | PathLike[str]) -> list[str]:
                 problems.append(
                     f"{name}: the column elements is empty: name the elements of the specimen"
                 )
-            for path in campaign.raw_paths(name):
-                describe(path)
+            signals = open_raw(campaign.raw_paths(name), settings=Convert(hash_inputs=False))
+            if "edxs" not in signals.group_names:
+                problems.append(
+                    f"{name}: has no X-ray map, only {', '.join(signals.group_names)}, which is "
+                    "converted but not analysed: add the file of an EDS map to its path"
+                )
         except MlatemError as error:
             problems.append(f"{name}: {error}")
     return problems

@@ -367,8 +367,12 @@ def test_velox_without_stream(tmp_path):
         open_raw(path)
     with h5py.File(path, "a") as file:
         del file["Data/SpectrumImage"]
-    with pytest.raises(ReadError, match="no EDS spectrum image, only 1 Image"):
+    with pytest.raises(ReadError, match="no spectrum image, only 1 Image"):
         open_raw(path)
+    (tmp_path / "map").mkdir()
+    together = open_raw([write_ripple(tmp_path / "map"), path])
+    assert together.group_names == ("edxs",)
+    assert [survey.shape for survey in together.surveys] == [(5, 7)]
 
 
 def test_missing_and_misnamed_files(tmp_path):

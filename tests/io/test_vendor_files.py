@@ -99,7 +99,29 @@ def test_velox_map_beside_a_survey_of_another_size(test_data, manifest):
     assert counts.sum() == sum(spectra) == 11093
     assert np.all(counts.sum(axis=(1, 2)) > 0)
     assert {survey.shape for survey in signals.surveys} == {(16, 20), (128, 128)}
-    assert signals.spectrum_images[0].attrs["signals_not_read"] == ["EELS"]
+
+
+def test_velox_eels_maps_beside_the_eds_map(test_data, tmp_path):
+    signals = open_map(test_data, EELS_EDS)
+    assert signals.group_names == ("edxs", "eels_lowloss", "eels_core", "eels_core_2")
+    write_store(signals, tmp_path / "s.zarr")
+    reader = pytest.importorskip("rsciio.emd").file_reader
+    found = reader(str(test_data / EELS_EDS), select_type="spectrum_image")
+    expected = {s["axes"][2]["offset"]: s["data"] for s in found if s["axes"][2]["units"] == "eV"}
+    edxs = load_spectrum_image(tmp_path / "s.zarr")
+    totals = []
+    for group in signals.group_names[1:]:
+        image = load_spectrum_image(tmp_path / "s.zarr", group)
+        assert image.shape == (16, 20, 2048)
+        np.testing.assert_array_equal(image.counts[:], expected[image.energy[0]])
+        np.testing.assert_array_equal(image.x_nm, edxs.x_nm)
+        totals.append(image.counts.attrs["total_counts"])
+        assert image.acquisition["convergence_mrad"].value == pytest.approx(21.434, abs=1e-3)
+        assert image.acquisition["detector"].value == "Zebra"
+        assert image.attrs["intensity_origin"] == 100.0
+    assert totals == [65540456, 65523224, 65521751]
+    assert image.attrs["exposure_s"] == 0.004
+    np.testing.assert_allclose(image.energy[:2], [800.0, 800.1692])
 
 
 @pytest.mark.parametrize(

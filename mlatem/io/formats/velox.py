@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Velox (Thermo Fisher) .emd: EDS event streams and survey images.
+"""Velox (Thermo Fisher) .emd: EDS event streams, EELS maps and survey images.
 
 The event streams are decoded here, tile by tile: the vendor reader decodes a whole cube at once and
 takes the size of the scan from the last image of the file, which is wrong where a survey image of
@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -28,6 +29,7 @@ from mlatem.io.formats.common import (
     survey_image,
     title_of,
 )
+from mlatem.io.formats.velox_eels import eels_maps
 from mlatem.io.formats.velox_file import VeloxMap
 from mlatem.io.formats.velox_metadata import (
     acquisition_of,
@@ -69,7 +71,7 @@ def signals(
     _check_totals(stored, cube, path)
     detectors = detectors_of(stored, path)
     tree = {**(images[0]["original_metadata"] if images else {}), **stored.metadata}
-    signal = {
+    signal: dict[str, Any] = {
         "data": cube,
         "axes": axes_of(stored.metadata, detectors[0], path),
         "metadata": hyperspy_metadata(tree, path, n_frames),
@@ -86,20 +88,39 @@ def signals(
         "counts_per_stream": cube.totals,
         "counts_outside_frames": cube.n_dropped,
     }
-    if stored.has_eels:
-        _logger.warning("%s: its EELS maps are not read by this version", path)
-        details["signals_not_read"] = ["EELS"]
+    eels, eels_trees = eels_maps(path, (ny, nx), signal["axes"][:2], overrides)
     analytical = {str(d.get("DetectorName", "")) for d in detectors}
     return RawSignals(
-        spectrum_images=(replace(image, attrs={**image.attrs, **details}),),
+        spectrum_images=(replace(image, attrs={**image.attrs, **details}), *eels),
         surveys=ordered_surveys([_survey(i, analytical) for i in images]),
         original_metadata=named_trees(
             [("EDS", tree)]
             + [(f"EDS stream {k}", m) for k, m in enumerate(stored.stream_metadata, start=1)]
+            + [("EELS", tree) for tree in eels_trees]
             + [(title_of(i), i["original_metadata"]) for i in images]
         ),
         path=str(path),
         resident_bytes=sum(stream.nbytes for stream in stored.streams),
+    )
+
+
+def image_signals(path: Path, images: Sequence[Signal], holds: str) -> RawSignals:
+    """Normalise a Velox file without spectra: its images, which may belong to the map of another.
+
+    Parameters
+    ----------
+    path : Path
+    images : sequence of mapping
+        As for `signals`.
+    holds : str
+        What the file holds, in words.
+    """
+    return RawSignals(
+        spectrum_images=(),
+        surveys=ordered_surveys([_survey(image, set()) for image in images]),
+        original_metadata=named_trees([(title_of(i), i["original_metadata"]) for i in images]),
+        path=str(path),
+        holds=holds,
     )
 
 

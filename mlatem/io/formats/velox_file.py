@@ -33,8 +33,6 @@ class VeloxMap:
     """Sizes (ny, nx) of the images of the file, without repetition."""
     spectrum_totals: tuple[int, ...]
     """Counts of each stored spectrum, in any order; empty where the file has none."""
-    has_eels: bool = False
-    """Whether EELS maps lie beside, which this version does not read."""
 
 
 def is_velox(path: Path) -> bool:
@@ -53,6 +51,21 @@ def resident_bytes(path: Path) -> int:
         return sum(int(s["Data"].shape[0]) for s in streams) * (2 + 8)
 
 
+def content(path: Path) -> str:
+    """Which signals a file holds, in words."""
+    with h5py.File(path, "r") as file:
+        groups = file["Data"].items()
+        return ", ".join(f"{len(group)} {name}" for name, group in groups if len(group))
+
+
+def has_only_images(path: Path) -> bool:
+    """Whether a file holds images and no spectra of any kind."""
+    with h5py.File(path, "r") as file:
+        data = file["Data"]
+        spectral = [name for name in data if "Spectrum" in name and len(data[name])]
+        return len(data.get("Image", {})) > 0 and not spectral
+
+
 def load_map(path: Path) -> VeloxMap:
     """Read streams and metadata of a file.
 
@@ -66,10 +79,9 @@ def load_map(path: Path) -> VeloxMap:
         groups = list(data.get("SpectrumStream", {}).values())
         maps = list(data.get("SpectrumImage", {}).values())
         if not maps:
-            found = ", ".join(f"{len(group)} {name}" for name, group in data.items() if len(group))
             raise ReadError(
                 str(path),
-                f"holds no EDS spectrum image, only {found or 'nothing'}",
+                f"holds no EDS spectrum image, only {content(path) or 'nothing'}",
                 "Export the map with its spectrum stream from Velox",
             )
         if not groups:
@@ -87,15 +99,14 @@ def load_map(path: Path) -> VeloxMap:
             )
         return VeloxMap(
             streams=tuple(group["Data"][:, 0] for group in groups),
-            metadata=_metadata(maps[0]),
-            stream_metadata=tuple(_metadata(group) for group in groups),
+            metadata=column_json(maps[0]["Metadata"]),
+            stream_metadata=tuple(column_json(group["Metadata"]) for group in groups),
             n_channels=n_channels.pop(),
             n_frames=_frames_of(maps[0]),
             image_shapes=tuple(
                 dict.fromkeys(g["Data"].shape[:2] for g in data.get("Image", {}).values())
             ),
             spectrum_totals=tuple(int(g["Data"][:].sum()) for g in _spectra(data)),
-            has_eels=len(data.get("EelsSpectrumImage", {})) > 0,
         )
 
 
@@ -109,9 +120,8 @@ def _frames_of(group: h5py.Group) -> int | None:
     return int(_json(group["SpectrumImageSettings"][0]).get("endFramePosition", 0)) or None
 
 
-def _metadata(group: h5py.Group) -> dict[str, Any]:
+def column_json(table: h5py.Dataset) -> dict[str, Any]:
     """The JSON that Velox keeps as one column of bytes a frame; the last one that is filled."""
-    table = group["Metadata"]
     for column in range(table.shape[1] - 1, -1, -1):
         text = table[:, column].tobytes().split(b"\0")[0]
         if text.strip():

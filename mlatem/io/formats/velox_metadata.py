@@ -86,32 +86,40 @@ def acquisition_of(
     versions give it per detector, some for all.
     """
     metadata = stored.metadata
-    optics, scan = metadata.get("Optics", {}), metadata.get("Scan", {})
-    instrument = metadata.get("Instrument", {})
     azimuths = {record.get("AzimuthAngle") for record in detectors}
     names = [str(record.get("DetectorName", "")) for record in detectors]
+    shared = instrument_values(metadata)
     entries: dict[str, Any] = {
-        "beam_energy_kev": _scaled(optics.get("AccelerationVoltage"), 1e-3),
-        "beam_current_na": _scaled(optics.get("LastMeasuredScreenCurrent"), 1e9),
-        "convergence_mrad": _scaled(optics.get("BeamConvergence"), 1e3),
-        "dwell_time_s": scan.get("DwellTime"),
+        **shared,
         "n_frames": n_frames,
         "n_detectors": len(detectors),
         "elevation_deg": _degrees(detectors[0].get("ElevationAngle")),
         "azimuth_deg": _degrees(azimuths.pop()) if len(azimuths) == 1 else None,
+        "detector": ", ".join(names),
+        "signal_type": "EDS_TEM",
+        **_times(stored, shared["dwell_time_s"], n_frames * n_pixels),
+    }
+    return acquisition_values(entries, origins={"signal_type": "default"})
+
+
+def instrument_values(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What Velox notes of the instrument with every signal; None or empty where it does not."""
+    optics = metadata.get("Optics", {})
+    instrument = metadata.get("Instrument", {})
+    return {
+        "beam_energy_kev": _scaled(optics.get("AccelerationVoltage"), 1e-3),
+        "beam_current_na": _scaled(optics.get("LastMeasuredScreenCurrent"), 1e9),
+        "convergence_mrad": _scaled(optics.get("BeamConvergence"), 1e3),
+        "dwell_time_s": metadata.get("Scan", {}).get("DwellTime"),
         "stage_tilt_deg": _degrees(metadata.get("Stage", {}).get("AlphaTilt")),
         "microscope": " ".join(
             str(instrument[key])
             for key in ("InstrumentClass", "InstrumentModel")
             if instrument.get(key)
         ),
-        "detector": ", ".join(names),
-        "signal_type": "EDS_TEM",
         "date": _date(metadata),
         "sample": metadata.get("Sample") if isinstance(metadata.get("Sample"), str) else None,
-        **_times(stored, scan.get("DwellTime"), n_frames * n_pixels),
     }
-    return acquisition_values(entries, origins={"signal_type": "default"})
 
 
 def _times(stored: VeloxMap, dwell_time: Any, n_positions: int) -> dict[str, float]:
