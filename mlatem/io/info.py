@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem.io.datasets import json_safe
-from mlatem.io.read import open_raw
+from mlatem.io.read import folder_suffixes, open_raw
 from mlatem.io.store import load_spectrum_image, open_store
 from mlatem.model import SpectrumImage
 from mlatem.settings import Convert
@@ -39,7 +39,8 @@ def describe(path: str | PathLike[str]) -> dict[str, Any]:
     ReadError, StoreError
         If there is nothing to describe.
     """
-    found = _describe_store(path) if Path(path).is_dir() else _describe_raw(path)
+    is_store = Path(path).is_dir() and Path(path).suffix.lower() not in folder_suffixes()
+    found = _describe_store(path) if is_store else _describe_raw(path)
     description: dict[str, Any] = json_safe({"path": str(path), **found})
     return description
 

@@ -22,11 +22,22 @@ import xarray as xr
 
 from mlatem.errors import InputError, MlatemError, ReadError
 from mlatem.io.counts import EAGER_CHECK_BYTES, check_counts
-from mlatem.io.formats import bruker, hyperspy, ripple, velox, velox_file
+from mlatem.io.formats import (
+    bruker,
+    hyperspy,
+    ncem,
+    nexus,
+    oxford,
+    ripple,
+    unsupported,
+    velox,
+    velox_file,
+    zspy,
+)
 from mlatem.io.formats.common import AxisOverrides
 from mlatem.io.layout import projected_memory_bytes, refuse_above_limit
 from mlatem.io.signals import RawSignals
-from mlatem.io.sources import package_versions, sha256_of_file
+from mlatem.io.sources import package_versions, sha256_of, size_bytes
 from mlatem.io.store import to_tree
 from mlatem.settings import Convert
 
@@ -47,6 +58,8 @@ class Format:
     """First bytes of every such file; empty where there are none in common."""
     matches: Callable[[Path], bool] | None = None
     """Looks into a file whose suffix and signature fit."""
+    is_folder: bool = False
+    """Whether it may be a folder instead of a file."""
 
 
 def read(
@@ -141,12 +154,16 @@ def format_of(path: Path) -> Format:
     """
     if not path.exists():
         raise ReadError(str(path), "no such file", "Check the path")
+    candidates = [f for f in FORMATS if path.suffix.lower() in f.suffixes]
     if path.is_dir():
-        raise ReadError(str(path), "a directory, not a raw file", "Name the file itself")
+        folders = [f for f in candidates if f.is_folder]
+        if not folders:
+            raise ReadError(str(path), "a directory, not a raw file", "Name the file itself")
+        return folders[0]
     if path.stat().st_size == 0:
         raise ReadError(str(path), "the file is empty (0 bytes)", "Copy it again")
-    candidates = [f for f in FORMATS if path.suffix.lower() in f.suffixes]
     if not candidates:
+        unsupported.refuse_known(path)
         raise ReadError(
             str(path),
             f"format {path.suffix or 'without suffix'!r} is not supported",
@@ -161,6 +178,7 @@ def format_of(path: Path) -> Format:
     for entry in fitting:
         if entry.matches is None or entry.matches(path):
             return entry
+    unsupported.refuse_known(path)
     raise ReadError(
         str(path),
         f"an HDF5 file, but not one of {' or '.join(f.name for f in fitting)}",
@@ -171,6 +189,11 @@ def format_of(path: Path) -> Format:
 def supported_formats() -> str:
     """The supported formats with their suffixes, for messages."""
     return ", ".join(f"{f.name} ({' '.join(f.suffixes)})" for f in FORMATS)
+
+
+def folder_suffixes() -> frozenset[str]:
+    """Suffixes of formats that may be a folder."""
+    return frozenset(suffix for f in FORMATS if f.is_folder for suffix in f.suffixes)
 
 
 def _open_one(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
@@ -196,11 +219,11 @@ def _open_one(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
 def _source(path: Path, reader: str, settings: Convert) -> dict[str, Any]:
     source = {
         "file": path.name,
-        "size_bytes": path.stat().st_size,
+        "size_bytes": size_bytes(path),
         "reader": reader,
         "versions": package_versions(),
     }
-    return {**source, "sha256": sha256_of_file(path)} if settings.hash_inputs else source
+    return {**source, "sha256": sha256_of(path)} if settings.hash_inputs else source
 
 
 def _joined(opened: Sequence[RawSignals]) -> RawSignals:
@@ -278,5 +301,9 @@ FORMATS = (
     Format("Velox", (".emd",), _load_velox, _HDF5, velox_file.is_velox),
     Format("Bruker", (".bcf",), _load_bruker, b"AAMVHFSS"),
     Format("HyperSpy", (".hspy", ".h5", ".hdf5"), _load_hyperspy, _HDF5, hyperspy.is_hyperspy),
+    Format("NCEM", (".emd", ".h5", ".hdf5"), ncem.load, _HDF5, ncem.is_ncem),
+    Format("HyperSpy Zarr", (".zspy",), zspy.load, is_folder=True),
+    Format("Oxford", (".h5oina", ".h5", ".hdf5"), oxford.load, _HDF5, oxford.is_oxford),
+    Format("NeXus", (".nxs", ".nexus", ".h5", ".hdf5"), nexus.load, _HDF5, nexus.is_nexus),
     Format("Ripple", (".rpl",), _load_ripple),
 )

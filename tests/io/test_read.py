@@ -382,7 +382,7 @@ def test_missing_and_misnamed_files(tmp_path):
         ("a.emd", b"", r"empty \(0 bytes\)"),
         ("a.xyz", b"x", r"'\.xyz' is not supported. Supported: Velox \(\.emd\), Bruker"),
         ("a", b"x", "without suffix"),
-        ("b.emd", b"not HDF5", "does not begin like a Velox file"),
+        ("b.emd", b"not HDF5", "does not begin like a Velox or NCEM file"),
         ("a.bcf", b"AAMVHFSS" + bytes(100), "cannot be read"),
         ("a.rpl", b"\x00\xff\x00 nothing", r"a\.raw beside it"),
     ):

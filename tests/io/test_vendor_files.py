@@ -253,7 +253,8 @@ def test_a_truncated_copy_is_refused_or_equal(name, fraction, test_data, tmp_pat
     [
         ("exspy/EDS_TEM_FePt_nanoparticles.hspy", "no spectrum image, only an array of 992"),
         ("pyTEMlib/EDS-STO.emd", "no EDS spectrum image, only .*5 Spectrum"),
-        ("rsciio/nexus/simple_signal.nxs", "not supported"),
+        ("rsciio/nexus/simple_signal.nxs", "no spectrum image, only arrays of 15 x 1 x 40 x 40"),
+        ("rsciio/zspy/signal1d_10x10-ZipStore.zspy", "no spectrum image, only an array of 10 x 10"),
     ],
 )
 def test_files_without_a_map(name, message, test_data):

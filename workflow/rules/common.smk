@@ -26,7 +26,7 @@ scattergather:
 def raw_files(wildcards):
     """The raw files that exist; the convert job of a dataset names those that are missing."""
     return [
-        path for path in CAMPAIGN.raw_paths(wildcards.dataset) if Path(path).is_file()
+        path for path in CAMPAIGN.raw_paths(wildcards.dataset) if Path(path).exists()
     ]
 
 
