@@ -61,7 +61,7 @@ def check(folder: str | PathLike[str]) -> list[str]:
                     f"{name}: the column elements is empty: name the elements of the specimen"
                 )
             for path in campaign.raw_paths(name):
-                describe(path)
+                describe(path, acquisition_overrides=row.axes)
         except MlatemError as error:
             problems.append(f"{name}: {error}")
     return problems

@@ -6,6 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 from mlatem import campaign
 from mlatem.errors import MlatemError
+from mlatem.sheet import AXES_COLUMNS
 
 try:
     CAMPAIGN = campaign.load(config)
