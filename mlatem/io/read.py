@@ -7,6 +7,7 @@ hands what it returns to `mlatem.io.formats`.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import logging
 import math
@@ -28,6 +29,7 @@ from mlatem.io.formats import (
     ncem,
     nexus,
     oxford,
+    pantarhei,
     ripple,
     unsupported,
     velox,
@@ -296,6 +298,14 @@ def _load_ripple(path: Path, axes: AxisOverrides, settings: Convert) -> RawSigna
     return ripple.signals(path, signal, axes)
 
 
+def _load_pantarhei(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
+    data, metadata = pantarhei.open_data(path, settings)
+    # The vendor reader maps compressed counts as if they were not, and changes the metadata.
+    own = copy.deepcopy(metadata)
+    signal = _reader("pantarhei._api").import_pr(data, own, str(path))[0]
+    return pantarhei.signals(path, signal, metadata, axes)
+
+
 #: The supported formats.
 FORMATS = (
     Format("Velox", (".emd",), _load_velox, _HDF5, velox_file.is_velox),
@@ -305,5 +315,6 @@ FORMATS = (
     Format("HyperSpy Zarr", (".zspy",), zspy.load, is_folder=True),
     Format("Oxford", (".h5oina", ".h5", ".hdf5"), oxford.load, _HDF5, oxford.is_oxford),
     Format("NeXus", (".nxs", ".nexus", ".h5", ".hdf5"), nexus.load, _HDF5, nexus.is_nexus),
+    Format("PantaRhei", (".prz",), _load_pantarhei, b"PK"),
     Format("Ripple", (".rpl",), _load_ripple),
 )
