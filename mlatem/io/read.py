@@ -11,7 +11,7 @@ import copy
 import importlib
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -25,6 +25,7 @@ from mlatem.errors import InputError, MlatemError, ReadError
 from mlatem.io.counts import EAGER_CHECK_BYTES, check_counts
 from mlatem.io.formats import (
     bruker,
+    edax,
     hyperspy,
     ncem,
     nexus,
@@ -62,6 +63,8 @@ class Format:
     """Looks into a file whose suffix and signature fit."""
     is_folder: bool = False
     """Whether it may be a folder instead of a file."""
+    companions: Callable[[Path], Iterable[Path]] = lambda path: ()
+    """Further files that the reader takes from beside."""
 
 
 def read(
@@ -203,7 +206,7 @@ def _open_one(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
     try:
         entry = format_of(path)
         signals = entry.load(path, axes, settings)
-        files = [path, ripple.raw_file(path)] if entry.name == "Ripple" else [path]
+        files = (path, *entry.companions(path))
         sources = tuple(_source(file, entry.name, settings) for file in files)
     except MlatemError as error:
         if isinstance(error, InputError):
@@ -306,6 +309,12 @@ def _load_pantarhei(path: Path, axes: AxisOverrides, settings: Convert) -> RawSi
     return pantarhei.signals(path, signal, metadata, axes)
 
 
+def _load_edax(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
+    names = {f"{kind}_fname": str(file) for kind, file in edax.companions(path).items()}
+    signal = _reader("edax").file_reader(str(path), lazy=True, **names)[0]
+    return edax.signals(path, signal, axes)
+
+
 #: The supported formats.
 FORMATS = (
     Format("Velox", (".emd",), _load_velox, _HDF5, velox_file.is_velox),
@@ -316,5 +325,8 @@ FORMATS = (
     Format("Oxford", (".h5oina", ".h5", ".hdf5"), oxford.load, _HDF5, oxford.is_oxford),
     Format("NeXus", (".nxs", ".nexus", ".h5", ".hdf5"), nexus.load, _HDF5, nexus.is_nexus),
     Format("PantaRhei", (".prz",), _load_pantarhei, b"PK"),
-    Format("Ripple", (".rpl",), _load_ripple),
+    Format(
+        "EDAX", (".spd",), _load_edax, edax.TAG, companions=lambda p: edax.companions(p).values()
+    ),
+    Format("Ripple", (".rpl",), _load_ripple, companions=lambda p: (ripple.raw_file(p),)),
 )
