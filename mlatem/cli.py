@@ -106,6 +106,18 @@ def _short(value: object) -> str:
 def convert(
     raw: Annotated[list[Path], typer.Argument(help="Raw files of one dataset.")],
     store: Annotated[Path, typer.Argument(help="Store to write, for example spim.zarr.")],
+    signal_type: Annotated[
+        str | None, typer.Option(help="EDS_TEM or EDS_SEM, where the file does not say it.")
+    ] = None,
+    energy_scale_kev: Annotated[
+        float | None, typer.Option(help="Width of a channel, keV.", min=0)
+    ] = None,
+    energy_offset_kev: Annotated[
+        float | None, typer.Option(help="Energy of the first channel, keV.")
+    ] = None,
+    pixel_size_nm: Annotated[
+        float | None, typer.Option(help="Height and width of a pixel, nm.", min=0)
+    ] = None,
     memory_limit_gb: Annotated[
         float, typer.Option(help="Refuse a file projected to need more memory, GB.")
     ] = 8.0,
@@ -114,7 +126,14 @@ def convert(
     from mlatem import settings
     from mlatem.steps import convert as step
 
-    step.convert(raw, store, settings=settings.Convert(memory_limit_gb=memory_limit_gb))
+    overrides = {
+        "signal_type": signal_type,
+        "energy_scale_kev": energy_scale_kev,
+        "energy_offset_kev": energy_offset_kev,
+        "pixel_size_nm": pixel_size_nm,
+    }
+    limits = settings.Convert(memory_limit_gb=memory_limit_gb)
+    step.convert(raw, store, acquisition_overrides=overrides, settings=limits)
     typer.echo(f"wrote {store}")
 
 

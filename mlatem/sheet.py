@@ -37,6 +37,9 @@ def _split(value: object, separator: str) -> object:
     return value
 
 
+#: Columns that decide how a raw file is read.
+AXES_COLUMNS = ("signal_type", "energy_scale_kev", "energy_offset_kev", "pixel_size_nm")
+
 Elements = Annotated[tuple[str, ...], BeforeValidator(lambda v: _split(v, ","))]
 Paths = Annotated[tuple[str, ...], BeforeValidator(lambda v: _split(v, ";"))]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -62,6 +65,18 @@ class DatasetRow(BaseModel):
     beam_energy_kev: Positive | None = Field(None, description="Beam energy, keV.")
     take_off_angle_deg: Annotated[float, Field(gt=0, le=90)] | None = Field(
         None, description="Take-off angle of the X-ray detector, degrees."
+    )
+    signal_type: Literal["EDS_TEM", "EDS_SEM"] | None = Field(
+        None, description="EDS_TEM or EDS_SEM, where the file does not say it or says it wrongly."
+    )
+    energy_scale_kev: Positive | None = Field(
+        None, description="Width of a channel, keV, for files without calibration."
+    )
+    energy_offset_kev: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
+        None, description="Energy of the first channel, keV; 0 where only its width is given."
+    )
+    pixel_size_nm: Positive | None = Field(
+        None, description="Height and width of a pixel, nm, for files without calibration."
     )
     raw_pid: str | None = Field(None, description="Persistent identifier of the raw data.")
     sample_id: str | None = Field(None, description="Sample, shown in the report.")
@@ -125,6 +140,11 @@ class DatasetRow(BaseModel):
         """Values that override the file's acquisition metadata."""
         names = ("beam_energy_kev", "take_off_angle_deg", "thickness_nm", "density_g_cm3")
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def axes(self) -> dict[str, Any]:
+        """Values that override the file's axes and type of signal."""
+        return {name: getattr(self, name) for name in AXES_COLUMNS}
 
 
 def _problems(error: ValidationError) -> list[str]:

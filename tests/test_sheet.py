@@ -118,6 +118,17 @@ def test_typed_row():
     }
 
 
+def test_axes_of_files_without_calibration():
+    cells = {"energy_scale_kev": "0.01", "energy_offset_kev": "-0.47", "signal_type": "EDS_SEM"}
+    row = DatasetRow.from_strings({"dataset": "a", "path": "x.rpl", **cells})
+    assert row.axes == {
+        "signal_type": "EDS_SEM",
+        "energy_scale_kev": 0.01,
+        "energy_offset_kev": -0.47,
+        "pixel_size_nm": None,
+    }
+
+
 def test_number_of_phases_may_be_automatic():
     assert DatasetRow.from_strings({"dataset": "a", "path": "x", "n_phases": "auto"}).n_phases == (
         "auto"
@@ -140,6 +151,10 @@ def test_number_of_phases_may_be_automatic():
         ("beam_energy_kev", "inf", "finite"),
         ("take_off_angle_deg", "120", "less than or equal to 90"),
         ("technique", "xrd", "'edxs'"),
+        ("energy_scale_kev", "-0.01", "greater than 0"),
+        ("energy_offset_kev", "nan", "finite"),
+        ("pixel_size_nm", "0", "greater than 0"),
+        ("signal_type", "EDX", "'EDS_TEM' or 'EDS_SEM'"),
     ],
 )
 def test_bad_cell_names_dataset_column_and_value(column: str, cell: str, message: str):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem.io.datasets import json_safe
-from mlatem.io.read import open_raw
+from mlatem.io.read import folder_suffixes, open_raw
 from mlatem.io.store import load_spectrum_image, open_store
 from mlatem.model import SpectrumImage
 from mlatem.settings import Convert
@@ -20,12 +21,18 @@ from mlatem.settings import Convert
 _HIDDEN = ("hyperspy_metadata", "detectors", "pixel_size_nm")
 
 
-def describe(path: str | PathLike[str]) -> dict[str, Any]:
+def describe(
+    path: str | PathLike[str],
+    *,
+    acquisition_overrides: Mapping[str, float | str | None] | None = None,
+) -> dict[str, Any]:
     """Signals, axes, acquisition values and sources of a raw file or a store.
 
     Parameters
     ----------
     path : path-like
+    acquisition_overrides : mapping, optional
+        What takes precedence over a raw file, see `mlatem.io.read.open_raw`.
 
     Returns
     -------
@@ -39,13 +46,17 @@ def describe(path: str | PathLike[str]) -> dict[str, Any]:
     ReadError, StoreError
         If there is nothing to describe.
     """
-    found = _describe_store(path) if Path(path).is_dir() else _describe_raw(path)
+    is_store = Path(path).is_dir() and Path(path).suffix.lower() not in folder_suffixes()
+    found = _describe_store(path) if is_store else _describe_raw(path, acquisition_overrides)
     description: dict[str, Any] = json_safe({"path": str(path), **found})
     return description
 
 
-def _describe_raw(path: str | PathLike[str]) -> dict[str, Any]:
-    signals = open_raw(path, settings=Convert(hash_inputs=False))
+def _describe_raw(
+    path: str | PathLike[str], overrides: Mapping[str, float | str | None] | None
+) -> dict[str, Any]:
+    settings = Convert(hash_inputs=False)
+    signals = open_raw(path, acquisition_overrides=overrides, settings=settings)
     images = []
     for image in signals.spectrum_images:
         total = None

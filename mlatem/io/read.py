@@ -7,10 +7,11 @@ hands what it returns to `mlatem.io.formats`.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -25,21 +26,28 @@ from mlatem.io.counts import EAGER_CHECK_BYTES, check_counts
 from mlatem.io.formats import (
     bruker,
     bruker_container,
+    edax,
     gatan,
     hyperspy,
     jeol,
     jeol_file,
     jeol_project,
+    ncem,
+    nexus,
+    oxford,
+    pantarhei,
     ripple,
     tia,
+    unsupported,
     velox,
     velox_file,
+    zspy,
 )
 from mlatem.io.formats.common import AxisOverrides, ordered_surveys
 from mlatem.io.formats.hdf5_heaps import check_heaps
 from mlatem.io.layout import projected_memory_bytes, refuse_above_limit
 from mlatem.io.signals import RawSignals, group_of, with_grid_warnings
-from mlatem.io.sources import package_versions, sha256_of_file
+from mlatem.io.sources import package_versions, sha256_of, size_bytes
 from mlatem.io.store import to_tree
 from mlatem.settings import Convert
 
@@ -60,8 +68,10 @@ class Format:
     """First bytes of every such file; empty where there are none in common."""
     matches: Callable[[Path], bool] | None = None
     """Looks into a file whose suffix and signature fit."""
-    companions: Callable[[Path], Sequence[Path]] = lambda path: ()
-    """Other files that belong to one."""
+    is_folder: bool = False
+    """Whether it may be a folder instead of a file."""
+    companions: Callable[[Path], Iterable[Path]] = lambda path: ()
+    """Further files that the reader takes from beside."""
 
 
 def read(
@@ -169,12 +179,16 @@ def format_of(path: Path) -> Format:
     """
     if not path.exists():
         raise ReadError(str(path), "no such file", "Check the path")
+    candidates = [f for f in FORMATS if path.suffix.lower() in f.suffixes]
     if path.is_dir():
-        raise ReadError(str(path), "a directory, not a raw file", "Name the file itself")
+        folders = [f for f in candidates if f.is_folder]
+        if not folders:
+            raise ReadError(str(path), "a directory, not a raw file", "Name the file itself")
+        return folders[0]
     if path.stat().st_size == 0:
         raise ReadError(str(path), "the file is empty (0 bytes)", "Copy it again")
-    candidates = [f for f in FORMATS if path.suffix.lower() in f.suffixes]
     if not candidates:
+        unsupported.refuse_known(path)
         raise ReadError(
             str(path),
             f"format {path.suffix or 'without suffix'!r} is not supported",
@@ -191,6 +205,7 @@ def format_of(path: Path) -> Format:
     for entry in fitting:
         if entry.matches is None or entry.matches(path):
             return entry
+    unsupported.refuse_known(path)
     raise ReadError(
         str(path),
         f"an HDF5 file, but not one of {' or '.join(f.name for f in fitting)}",
@@ -201,6 +216,11 @@ def format_of(path: Path) -> Format:
 def supported_formats() -> str:
     """The supported formats with their suffixes, for messages."""
     return ", ".join(f"{f.name} ({' '.join(f.suffixes)})" for f in FORMATS)
+
+
+def folder_suffixes() -> frozenset[str]:
+    """Suffixes of formats that may be a folder."""
+    return frozenset(suffix for f in FORMATS if f.is_folder for suffix in f.suffixes)
 
 
 def _open_one(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
@@ -226,11 +246,11 @@ def _open_one(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
 def _source(path: Path, reader: str, settings: Convert) -> dict[str, Any]:
     source = {
         "file": path.name,
-        "size_bytes": path.stat().st_size,
+        "size_bytes": size_bytes(path),
         "reader": reader,
         "versions": package_versions(),
     }
-    return {**source, "sha256": sha256_of_file(path)} if settings.hash_inputs else source
+    return {**source, "sha256": sha256_of(path)} if settings.hash_inputs else source
 
 
 def _joined(opened: Sequence[RawSignals]) -> RawSignals:
@@ -355,6 +375,20 @@ def _load_tia(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
     return tia.signals(path, trees, api.mapping, axes)
 
 
+def _load_pantarhei(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
+    data, metadata = pantarhei.open_data(path, settings)
+    # The vendor reader maps compressed counts as if they were not, and changes the metadata.
+    own = copy.deepcopy(metadata)
+    signal = _reader("pantarhei._api").import_pr(data, own, str(path))[0]
+    return pantarhei.signals(path, signal, metadata, axes)
+
+
+def _load_edax(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
+    names = {f"{kind}_fname": str(file) for kind, file in edax.companions(path).items()}
+    signal = _reader("edax").file_reader(str(path), lazy=True, **names)[0]
+    return edax.signals(path, signal, axes)
+
+
 #: The supported formats.
 FORMATS = (
     Format("Velox", (".emd",), _load_velox, _HDF5, velox_file.is_velox),
@@ -363,7 +397,15 @@ FORMATS = (
     Format("JEOL project", (".asw",), _load_jeol_project, b"\x00\x00\x00\x00"),
     Format("JEOL image", (".img",), _load_jeol_image, b"\x34\x00\x00\x00"),
     Format("HyperSpy", (".hspy", ".h5", ".hdf5"), _load_hyperspy, _HDF5, hyperspy.is_hyperspy),
-    Format("Ripple", (".rpl",), _load_ripple, companions=lambda p: [ripple.raw_file(p)]),
+    Format("NCEM", (".emd", ".h5", ".hdf5"), ncem.load, _HDF5, ncem.is_ncem),
+    Format("HyperSpy Zarr", (".zspy",), zspy.load, is_folder=True),
+    Format("Oxford", (".h5oina", ".h5", ".hdf5"), oxford.load, _HDF5, oxford.is_oxford),
+    Format("NeXus", (".nxs", ".nexus", ".h5", ".hdf5"), nexus.load, _HDF5, nexus.is_nexus),
+    Format("PantaRhei", (".prz",), _load_pantarhei, b"PK"),
+    Format(
+        "EDAX", (".spd",), _load_edax, edax.TAG, companions=lambda p: edax.companions(p).values()
+    ),
+    Format("Ripple", (".rpl",), _load_ripple, companions=lambda p: (ripple.raw_file(p),)),
     Format("Gatan", (".dm3", ".dm4"), _load_gatan, b"\x00\x00\x00"),
     Format("TIA", (".emi", ".ser"), _load_tia, companions=tia.companions),
 )

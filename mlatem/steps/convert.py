@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 
 from mlatem import settings as _settings
@@ -16,6 +16,7 @@ def convert(
     raw: str | PathLike[str] | Sequence[str | PathLike[str]],
     store: str | PathLike[str],
     *,
+    acquisition_overrides: Mapping[str, float | str | None] | None = None,
     settings: _settings.Convert | None = None,
 ) -> None:
     """Convert the raw files of one dataset into a store.
@@ -26,6 +27,8 @@ def convert(
         Several files belong to one dataset.
     store : path-like
         Folder to write; replaced if it exists.
+    acquisition_overrides : mapping, optional
+        What takes precedence over the file, see `mlatem.io.read.open_raw`.
     settings : settings.Convert, optional
 
     Raises
@@ -37,5 +40,5 @@ def convert(
     """
     settings = settings or _settings.Convert()
     with progress("convert") as advance:
-        signals = open_raw(raw, settings=settings)
+        signals = open_raw(raw, acquisition_overrides=acquisition_overrides, settings=settings)
         write_store(signals, store, settings=settings, progress=advance)

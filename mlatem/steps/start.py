@@ -61,7 +61,11 @@ def check(folder: str | PathLike[str]) -> list[str]:
                 problems.append(
                     f"{name}: the column elements is empty: name the elements of the specimen"
                 )
-            signals = open_raw(campaign.raw_paths(name), settings=Convert(hash_inputs=False))
+            signals = open_raw(
+                campaign.raw_paths(name),
+                acquisition_overrides=row.axes,
+                settings=Convert(hash_inputs=False),
+            )
             if "edxs" not in signals.group_names:
                 problems.append(
                     f"{name}: has no X-ray map, only {', '.join(signals.group_names)}, which is "

@@ -234,6 +234,12 @@ def test_ripple_without_calibration_is_refused_unless_the_user_gives_it(tmp_path
     assert "thickness_nm" not in image.acquisition
 
 
+def test_offset_of_the_user_leaves_the_scale_to_the_file(tmp_path):
+    given = {"energy_offset_kev": -0.2}
+    image = open_raw(write_ripple(tmp_path), acquisition_overrides=given).spectrum_images[0]
+    np.testing.assert_allclose(image.energy, -0.2 + 0.02 * np.arange(32))
+
+
 def test_unknown_pixel_size_is_said_to_be_assumed(tmp_path):
     image = open_raw(write_ripple(tmp_path, width_units=None)).spectrum_images[0]
     assert image.attrs["pixel_size_origin"] == "default"
@@ -386,7 +392,7 @@ def test_missing_and_misnamed_files(tmp_path):
         ("a.emd", b"", r"empty \(0 bytes\)"),
         ("a.xyz", b"x", r"'\.xyz' is not supported. Supported: Velox \(\.emd\), Bruker"),
         ("a", b"x", "without suffix"),
-        ("b.emd", b"not HDF5", "does not begin like a Velox file"),
+        ("b.emd", b"not HDF5", "does not begin like a Velox or NCEM file"),
         ("a.bcf", b"AAMVHFSS" + bytes(100), "table of contents is damaged"),
         ("a.rpl", b"\x00\xff\x00 nothing", r"a\.raw beside it"),
     ):

@@ -200,6 +200,32 @@ def test_bruker_packed_and_compressed(test_data):
     np.testing.assert_array_equal(counts_of(packed), counts_of(compressed))
 
 
+def test_equal_data_give_equal_stores(test_data, tmp_path):
+    pairs = {
+        "4on3_full.bcf": "4on3_full.rpl",
+        "P45_12bit_packed_8bit.bcf": "P45_12bit_packed_8bit_compressed.bcf",
+    }
+    for number, names in enumerate(pairs.items()):
+        first, second = (f"bcf-testing-samples/{name}" for name in names)
+        image = open_map(test_data, first).spectrum_images[0]
+        overrides = {}
+        if second.endswith(".rpl"):
+            overrides = {
+                "signal_type": image.acquisition["signal_type"].value,
+                "energy_scale_kev": float(np.diff(image.energy).mean()),
+                "energy_offset_kev": float(image.energy[0]),
+                "pixel_size_nm": image.attrs["pixel_size_nm"][0],
+            }
+        paths = tmp_path / f"{number}a.zarr", tmp_path / f"{number}b.zarr"
+        write_store(open_map(test_data, first), paths[0])
+        write_store(open_map(test_data, second, **overrides), paths[1])
+        groups = [xr.open_zarr(p, group="edxs", consolidated=False).load() for p in paths]
+        assert groups[0]["counts"].dtype == groups[1]["counts"].dtype
+        xr.testing.assert_allclose(*groups, rtol=1e-9)
+        np.testing.assert_array_equal(*(group["counts"] for group in groups))
+        assert groups[0]["counts"].attrs == groups[1]["counts"].attrs
+
+
 def test_bruker_counts_that_wrapped_are_noticed():
     true = np.zeros((2, 2, 3), dtype=np.uint16)
     true[0, 0] = [300, 2, 7]
@@ -275,7 +301,8 @@ def test_a_truncated_copy_is_refused_or_equal(name, fraction, test_data, tmp_pat
     [
         ("exspy/EDS_TEM_FePt_nanoparticles.hspy", "no spectrum image, only an array of 992"),
         ("pyTEMlib/EDS-STO.emd", "no EDS spectrum image, only .*5 Spectrum"),
-        ("rsciio/nexus/simple_signal.nxs", "not supported"),
+        ("rsciio/nexus/simple_signal.nxs", "no spectrum image, only arrays of 15 x 1 x 40 x 40"),
+        ("rsciio/zspy/signal1d_10x10-ZipStore.zspy", "no spectrum image, only an array of 10 x 10"),
     ],
 )
 def test_files_without_a_map(name, message, test_data):

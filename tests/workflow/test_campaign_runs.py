@@ -17,6 +17,8 @@ import pytest
 
 import mlatem
 from mlatem.io.atomic import read_json
+from mlatem.io.store import load_spectrum_image
+from mlatem.steps.start import check
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECIMEN = ROOT / "examples" / "specimens" / "small.yaml"
@@ -202,6 +204,32 @@ def test_a_bad_configuration_stops_before_anything_runs(tmp_path, config, sheet,
     assert run.returncode != 0
     assert re.search(named, run.stdout + run.stderr)
     assert not (tmp_path / "results").exists()
+
+
+def test_the_sheet_calibrates_a_file_that_does_not_know_its_axes(tmp_path):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text("{}\n")
+    header = {
+        **{"width": 3, "height": 2, "depth": 16, "offset": 0, "data-length": 1},
+        **{"data-type": "unsigned", "byte-order": "dont-care", "record-by": "vector"},
+    }
+    lines = ["key\tvalue", *(f"{key}\t{value}" for key, value in header.items())]
+    (tmp_path / "a.rpl").write_text("\n".join(lines) + "\n")
+    (tmp_path / "a.raw").write_bytes(bytes(range(96)))
+    columns = "dataset\tpath\telements\tsignal_type\tenergy_scale_kev\tpixel_size_nm"
+    sheet = tmp_path / "config" / "datasets.tsv"
+    sheet.write_text(f"{columns}\na\ta.rpl\tO\t\t\t\n")
+    (problem,) = check(tmp_path)
+    assert "Give signal_type in the sample sheet" in problem
+    sheet.write_text(f"{columns}\na\ta.rpl\tO\tEDS_TEM\t0.02\t5\n")
+    assert check(tmp_path) == []
+    run = snakemake(tmp_path, "results/a/spim.zarr")
+    assert run.returncode == 0, run.stderr[-3000:]
+    image = load_spectrum_image(tmp_path / "results" / "a" / "spim.zarr")
+    np.testing.assert_allclose(image.energy, 0.02 * np.arange(16))
+    np.testing.assert_allclose(image.x_nm, 5.0 * np.arange(3))
+    sheet.write_text(f"{columns}\na\ta.rpl\tO\tEDS_TEM\t0.03\t5\n")
+    assert "convert" in planned(tmp_path)
 
 
 def test_the_repository_has_a_campaign_of_its_own(tmp_path):

@@ -6,6 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 from mlatem import campaign
 from mlatem.errors import MlatemError
+from mlatem.sheet import AXES_COLUMNS
 
 try:
     CAMPAIGN = campaign.load(config)
@@ -26,7 +27,7 @@ scattergather:
 def raw_files(wildcards):
     """The raw files that exist; the convert job of a dataset names those that are missing."""
     return [
-        path for path in CAMPAIGN.raw_paths(wildcards.dataset) if Path(path).is_file()
+        path for path in CAMPAIGN.raw_paths(wildcards.dataset) if Path(path).exists()
     ]
 
 

@@ -12,7 +12,7 @@ rule convert:
     benchmark:
         "logs/{dataset}/convert.benchmark.tsv"
     params:
-        row=row("dataset", "path", "technique"),
+        row=row("dataset", "path", "technique", *AXES_COLUMNS),
         convert=section("convert"),
     script:
         "../scripts/convert.py"

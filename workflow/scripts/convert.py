@@ -6,8 +6,10 @@ from mlatem.sheet import DatasetRow
 from mlatem.steps.convert import convert
 
 with to_file(snakemake.log[0]):
+    row = DatasetRow.from_strings(snakemake.params.row)
     convert(
-        DatasetRow.from_strings(snakemake.params.row).path,
+        row.path,
         snakemake.output[0],
+        acquisition_overrides=row.axes,
         settings=settings.Convert(**snakemake.params.convert),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -256,7 +256,7 @@ def _technique(signal_type: str, axis: Axis, path: str) -> Technique:
         path,
         f"signal type {signal_type!r} with energies in {axis.units or 'no unit'!r} is neither EDS "
         "nor EELS",
-        "Set the signal type in the file (EDS_TEM, EDS_SEM or EELS)",
+        "Give signal_type in the sample sheet, or set it in the file (EDS_TEM, EDS_SEM or EELS)",
     )
 
 
@@ -272,9 +272,11 @@ def _energy(
             path,
             f"the energy axis {axis.name!r} is not calibrated (unit {axis.units!r}, scale "
             f"{axis.scale:g})",
-            "Write offset, scale and unit (eV or keV) of the energy axis into the file; in Ripple "
-            "headers: depth-origin, depth-scale, depth-units",
+            "Give energy_scale_kev and energy_offset_kev in the sample sheet, or write them into "
+            "the file (Ripple headers: depth-origin, depth-scale, depth-units)",
         )
+    if overrides.energy_offset_kev is not None:
+        axis = replace(axis, offset=overrides.energy_offset_kev / KEV_PER_UNIT[axis.units])
     return axis.values(per_kev * KEV_PER_UNIT[axis.units])
 
 

@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""NCEM .emd, NeXus, .zspy and Oxford .h5oina, written by hand after their public descriptions."""
+
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+import zarr
+
+from mlatem.errors import MemoryLimitError, ReadError
+from mlatem.io.info import describe
+from mlatem.io.read import open_raw
+from mlatem.io.store import load_original_metadata, load_spectrum_image, write_store
+from mlatem.settings import Convert
+
+COUNTS = np.random.default_rng(5).poisson(0.5, (5, 7, 32)).astype(np.uint16)
+ENERGY = -0.1 + 0.02 * np.arange(32)
+SURVEY = np.arange(12.0).reshape(3, 4)
+
+
+def check(path, folder):
+    """Counts, axes and survey of a file come back, from the file and from its store."""
+    signals = open_raw(path)
+    (image,) = signals.spectrum_images
+    assert not isinstance(image.counts, np.ndarray)
+    np.testing.assert_array_equal(np.asarray(image.counts[1:4, 2:5, 3:9]), COUNTS[1:4, 2:5, 3:9])
+    write_store(signals, folder / "spim.zarr")
+    stored = load_spectrum_image(folder / "spim.zarr")
+    np.testing.assert_array_equal(stored.counts[:], COUNTS)
+    np.testing.assert_allclose(stored.energy, ENERGY, atol=1e-6)
+    np.testing.assert_allclose(stored.y_nm, 10 + 3.0 * np.arange(5), atol=1e-5)
+    np.testing.assert_allclose(stored.x_nm, 20 + 2.0 * np.arange(7), atol=1e-5)
+    assert stored.technique == "edxs"
+    assert set(load_original_metadata(folder / "spim.zarr")) == set(signals.original_metadata)
+    assert len(signals.sources[0]["sha256"]) == 64
+    # Nothing keeps the file open: it can be written again.
+    if path.is_file() and h5py.is_hdf5(path):
+        h5py.File(path, "r+").close()
+    return signals
+
+
+def write_ncem(path, *, order="yxE", names=True, whole_axes=True, units="[k_e_V]", **attrs):
+    axes = {"y": (10, 3, 5, "[n_m]"), "x": (20, 2, 7, "nm"), "E": (-0.1, 0.02, 32, units)}
+    with h5py.File(path, "w") as file:
+        file.attrs.update(version_major=0, version_minor=2)
+        file.create_group("microscope").attrs["name"] = "TEAM 0.5"
+        group = file.create_group("data/map")
+        group.attrs.update(emd_group_type=1, **attrs)
+        group["data"] = COUNTS.transpose(["yxE".index(letter) for letter in order])
+        for number, letter in enumerate(order, start=1):
+            offset, scale, size, unit = axes[letter]
+            dim = group.create_dataset(
+                f"dim{number}", data=offset + scale * np.arange(size if whole_axes else 2)
+            )
+            dim.attrs["name"] = {"E": "Energy"}.get(letter, letter) if names else ""
+            dim.attrs["units"] = unit
+        image = file.create_group("data/HAADF")
+        image.attrs["emd_group_type"] = 1
+        image["data"] = SURVEY
+        for number, name in enumerate("yx", start=1):
+            dim = image.create_dataset(f"dim{number}", data=np.arange(2.0))
+            dim.attrs.update(name=name, units="nm")
+    return path
+
+
+@pytest.mark.parametrize("order", ["yxE", "Exy", "Eyx", "xyE", "yEx"])
+def test_ncem_in_any_order_of_axes(order, tmp_path):
+    signals = check(write_ncem(tmp_path / "a.emd", order=order), tmp_path)
+    assert signals.original_metadata["NCEM"]["microscope"] == {"name": "TEAM 0.5"}
+    np.testing.assert_array_equal(signals.surveys[0], SURVEY)
+    assert signals.surveys[0].name == "HAADF"
+
+
+@pytest.mark.parametrize("order", ["yxE", "Exy"])
+def test_ncem_as_hyperspy_writes_it(order, tmp_path):
+    path = write_ncem(
+        tmp_path / "a.emd", order=order, names=False, whole_axes=False, signal_type="EDS_TEM"
+    )
+    signals = check(path, tmp_path)
+    assert signals.spectrum_images[0].acquisition["signal_type"].value == "EDS_TEM"
+
+
+def test_ncem_without_an_energy_unit_is_refused_unless_the_user_gives_it(tmp_path):
+    path = write_ncem(tmp_path / "a.emd", units="", signal_type="EDS_TEM")
+    with pytest.raises(ReadError, match=r"a\.emd.*not calibrated"):
+        open_raw(path)
+    given = {"energy_scale_kev": 0.02, "energy_offset_kev": -0.1, "pixel_size_nm": 4.0}
+    image = open_raw(path, acquisition_overrides=given).spectrum_images[0]
+    np.testing.assert_allclose(image.energy, ENERGY)
+    np.testing.assert_allclose(image.x_nm, 4.0 * np.arange(7))
+
+
+def test_ncem_on_an_uneven_grid(tmp_path):
+    path = write_ncem(tmp_path / "a.emd")
+    with h5py.File(path, "a") as file:
+        file["data/map/dim2"][3] += 1.0
+    with pytest.raises(ReadError, match="positions of axis 'x' are not evenly spaced"):
+        open_raw(path)
+
+
+def test_ncem_energy_loss(tmp_path):
+    path = write_ncem(tmp_path / "a.emd", units="eV")
+    with h5py.File(path, "a") as file:
+        file["data/map/dim3"].attrs["name"] = "Energy loss"
+    (image,) = open_raw(path).spectrum_images
+    assert (image.technique, image.energy_unit) == ("eels", "eV")
+
+
+def write_nexus(path, *, old=False, hyperspy=True, group_class="NXentry"):
+    axes = {"y": (10, 3, 5, "nm"), "x": (20, 2, 7, "nm"), "energy": (-0.1, 0.02, 32, "keV")}
+    with h5py.File(path, "w") as file:
+        entry = file.create_group("entry1")
+        entry.attrs["NX_class"] = np.bytes_(group_class)
+        group = entry.create_group("map")
+        group.attrs["NX_class"] = np.bytes_("NXdata")
+        data = group.create_dataset("data", data=COUNTS, chunks=(2, 7, 32), compression="gzip")
+        if old:
+            data.attrs["signal"] = 1
+            data.attrs["axes"] = "y:x:energy"
+        else:
+            group.attrs["signal"] = np.bytes_("data")
+            group.attrs["axes"] = np.array(list(axes), dtype="S")
+        for index, (name, (offset, scale, size, unit)) in enumerate(axes.items()):
+            group[name] = offset + scale * np.arange(size)
+            group[name].attrs["units"] = unit
+            if not old:
+                group.attrs[f"{name}_indices"] = np.array([index])
+        if hyperspy:
+            tree = entry.create_group("auxiliary/hyperspy_metadata")
+            tree["Signal/signal_type"] = "EDS_TEM"
+            tree["Acquisition_instrument/TEM/beam_energy"] = 200.0
+        entry["circle"] = h5py.SoftLink("/entry1")
+    return path
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_nexus(old, tmp_path):
+    signals = check(write_nexus(tmp_path / "a.nxs", old=old), tmp_path)
+    values = signals.spectrum_images[0].acquisition
+    assert values["beam_energy_kev"].value == 200.0
+    tree = signals.original_metadata["NeXus"]["entry1"]
+    assert tree["circle"] == {"link": "/entry1"}
+
+
+def test_nexus_of_electron_microscopy(tmp_path):
+    path = write_nexus(tmp_path / "a.nxs", hyperspy=False, group_class="NXem_eels")
+    with h5py.File(path, "a") as file:
+        file["entry1/map/energy"].attrs["units"] = "eV"
+    assert open_raw(path).spectrum_images[0].technique == "eels"
+
+
+def write_zspy(path, *, separator="/", counts=COUNTS):
+    store = zarr.storage.LocalStore(path)
+    root = zarr.create_group(store, zarr_format=2)
+    root.attrs.update(file_format="ZSpy", file_format_version="3.3")
+    group = root.create_group("Experiments/map")
+    array = group.create_array(
+        "data",
+        shape=counts.shape,
+        chunks=(3, 4, 32),
+        dtype=counts.dtype,
+        chunk_key_encoding={"name": "v2", "separator": separator},
+        config={"write_empty_chunks": True},
+    )
+    array[:] = counts
+    axes = [("y", 10.0, 3.0, "nm"), ("x", 20.0, 2.0, "nm"), ("Energy", -0.1, 0.02, "keV")]
+    for number, (name, offset, scale, units) in enumerate(axes):
+        group.create_group(f"axis-{number}").attrs.update(
+            _type="UniformDataAxis",
+            name=name,
+            offset=offset,
+            scale=scale,
+            units=units,
+            size=counts.shape[number],
+            navigate=name != "Energy",
+        )
+    tree = group.create_group("metadata")
+    tree.create_group("General").attrs.update(title="map", notes="_None_")
+    tree.create_group("Signal").attrs["signal_type"] = "EDS_TEM"
+    tree.create_group("Acquisition_instrument/TEM").attrs["beam_energy"] = 200.0
+    sample = tree.create_group("Sample")
+    sample.create_array("_list_thickness", data=np.array([1.0, 2.0]))
+    sample.create_group("_list_2_parts").create_group("0").attrs["a"] = 1
+    sample["_list_2_parts"].create_group("1").attrs["_list_empty_b"] = "_None_"
+    group.create_group("original_metadata").attrs["vendor"] = "by hand"
+    return path
+
+
+def zipped(folder):
+    path = folder.with_name("zipped.zspy")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(folder).as_posix())
+    return path
+
+
+@pytest.mark.parametrize("is_zip", [False, True])
+@pytest.mark.parametrize("separator", [".", "/"])
+def test_zspy(is_zip, separator, tmp_path):
+    path = write_zspy(tmp_path / "a.zspy", separator=separator)
+    path = zipped(path) if is_zip else path
+    before = describe_files(tmp_path)
+    signals = check(path, tmp_path)
+    image = signals.spectrum_images[0]
+    assert image.acquisition["beam_energy_kev"].value == 200.0
+    assert signals.original_metadata == {"map": {"vendor": "by hand"}}
+    assert '"parts": [{"a": 1}, {"b": []}]' in image.attrs["hyperspy_metadata"]
+    assert describe(path)["signals"][0]["shape"] == [5, 7, 32]
+    after = describe_files(tmp_path)
+    assert {name: after[name] for name in before} == before
+
+
+def describe_files(folder):
+    """Size and time of every file: reading must not touch raw data."""
+    files = [f for f in folder.rglob("*") if f.is_file()]
+    return {str(f): (f.stat().st_size, f.stat().st_mtime_ns) for f in files}
+
+
+def test_zspy_with_a_lost_chunk(tmp_path):
+    path = write_zspy(tmp_path / "a.zspy")
+    (path / "Experiments/map/data/1/0/0").unlink()
+    with pytest.raises(ReadError, match=r"1 of 4 chunks of Experiments/map/data are missing"):
+        open_raw(path)
+
+
+def test_zspy_that_is_none(tmp_path):
+    (tmp_path / "a.zspy").mkdir()
+    with pytest.raises(ReadError, match=r"a\.zspy: cannot be read"):
+        open_raw(tmp_path / "a.zspy")
+    (tmp_path / "b.zspy").write_bytes(b"PK\x03\x04 broken")
+    with pytest.raises(ReadError, match=r"b\.zspy: cannot be read"):
+        open_raw(tmp_path / "b.zspy")
+    assert (tmp_path / "b.zspy").read_bytes() == b"PK\x03\x04 broken"
+
+
+def test_zspy_of_huge_chunks(tmp_path):
+    with pytest.raises(MemoryLimitError):
+        open_raw(write_zspy(tmp_path / "a.zspy"), settings=Convert(memory_limit_gb=1e-9))
+
+
+def write_oxford(path, *, techniques=("EDS",), spectra=True, n_pixels=35):
+    y, x = np.mgrid[:5, :7]
+    header = {
+        "X Cells": np.int32(7),
+        "Y Cells": np.int32(5),
+        "X Step": np.float32(0.002),
+        "Y Step": np.float32(0.003),
+        "Beam Voltage": np.float32(20),
+        "Channel Width": np.float32(20),
+        "Start Channel": np.float32(-100),
+        "Number Channels": np.int32(32),
+        "Number Frames": np.int32(4),
+        "Detector Elevation": np.float32(np.radians(35)),
+    }
+    with h5py.File(path, "w") as file:
+        file["Manufacturer"] = ["Oxford Instruments"]
+        file["Format Version"] = ["7.0"]
+        file["Index"] = ["1"]
+        for technique in techniques:
+            group = file.create_group(f"1/{technique}")
+            for name, value in header.items():
+                group[f"Header/{name}"] = np.full((1, 1), value)
+            group["Header/Acquisition Date"] = ["2024-03-01T12:00:00"]
+            group["Header/Specimen Label"] = ["Granite"]
+            group["Data/X"] = (0.002 * x).reshape(-1, 1)[:n_pixels].astype("f4")
+            group["Data/Y"] = (0.003 * y).reshape(-1, 1)[:n_pixels].astype("f4")
+            group["Data/Live Time"] = np.full((n_pixels, 1), 0.01, "f4")
+            if spectra:
+                group.create_dataset(
+                    "Data/Spectrum",
+                    data=COUNTS.reshape(35, 32)[:n_pixels].astype(np.int32),
+                    chunks=(8, 32),
+                    compression="lzf",
+                )
+        image = file.create_group("1/Electron Image")
+        for name, value in {"X Cells": 4, "Y Cells": 3, "X Step": 0.01, "Y Step": 0.01}.items():
+            image[f"Header/{name}"] = np.full((1, 1), value)
+        image["Data/SE/Electron Image 1"] = SURVEY.reshape(-1, 1)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".h5oina", ".h5"])
+def test_oxford(suffix, tmp_path):
+    signals = open_raw(write_oxford(tmp_path / f"a{suffix}"))
+    (image,) = signals.spectrum_images
+    write_store(signals, tmp_path / "spim.zarr")
+    np.testing.assert_array_equal(load_spectrum_image(tmp_path / "spim.zarr").counts[:], COUNTS)
+    np.testing.assert_array_equal(image.counts[1:3, 2:6, 4:9], COUNTS[1:3, 2:6, 4:9])
+    np.testing.assert_allclose(image.energy, ENERGY, atol=1e-6)
+    np.testing.assert_allclose(image.y_nm, 3.0 * np.arange(5), rtol=1e-5)
+    np.testing.assert_allclose(image.x_nm, 2.0 * np.arange(7), rtol=1e-5)
+    values = {name: entry.value for name, entry in image.acquisition.items()}
+    assert values == {
+        "beam_energy_kev": 20.0,
+        "n_frames": 4,
+        "elevation_deg": 35.0,
+        "live_time_s": pytest.approx(0.35, rel=1e-6),
+        "n_detectors": 1,
+        "date": "2024-03-01T12:00:00",
+        "sample": "Granite",
+        "signal_type": "EDS_SEM",
+    }
+    np.testing.assert_array_equal(signals.surveys[0], SURVEY)
+    np.testing.assert_allclose(signals.surveys[0]["x"], 10.0 * np.arange(4))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spectra": False}, "EDS maps but not their spectra. In AZtec 6.2 or later export"),
+        ({"techniques": ()}, "no EDS map"),
+        ({"techniques": ("EDS1", "EDS2")}, r"spectra of 2 detectors \(EDS1, EDS2\)"),
+        ({"n_pixels": 34}, "34 spectra for a map of 5 x 7 pixels"),
+    ],
+)
+def test_oxford_that_is_no_whole_map(changes, message, tmp_path):
+    with pytest.raises(ReadError, match=message):
+        open_raw(write_oxford(tmp_path / "a.h5oina", **changes))
+
+
+def test_oxford_whose_pixels_run_along_columns(tmp_path):
+    path = write_oxford(tmp_path / "a.h5oina")
+    with h5py.File(path, "a") as file:
+        file["1/EDS/Data/X"][:] = file["1/EDS/Data/X"][:].reshape(5, 7).T.reshape(-1, 1)
+    with pytest.raises(ReadError, match="positions X of its pixels do not run row by row"):
+        open_raw(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "a.oip",
+            r"a\.oip: is a project of Oxford .* AZtec 6.2 or later export the map as .h5oina",
+        ),
+        ("a.edaxh5", r"project of EDAX APEX.* export the map as Ripple"),
+        ("a.ndata", r"Nion Swift, which is not read\. In Nion Swift export it"),
+        ("a.elid", "Phenom"),
+        ("a.raw", r"Name the \.rpl header"),
+        ("a.msa", "single spectrum"),
+    ],
+)
+def test_formats_that_are_known_but_not_read(name, message, tmp_path):
+    (tmp_path / name).write_bytes(b"something")
+    with pytest.raises(ReadError, match=message):
+        open_raw(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"Acquisition0/x": 1}, "Delmic Odemis"),
+        ({"Manufacturer": "EDAX", "x": 1}, "file of EDAX"),
+    ],
+)
+def test_hdf5_is_told_by_its_content(entries, message, tmp_path):
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        for name, value in entries.items():
+            file[name] = value
+    with pytest.raises(ReadError, match=message):
+        open_raw(tmp_path / "a.hdf5")
+
+
+def test_hdf5_of_nion_swift_is_told_by_its_content(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["data"] = COUNTS
+        file["data"].attrs["properties"] = "{}"
+    with pytest.raises(ReadError, match="data item of Nion Swift"):
+        open_raw(tmp_path / "a.h5")
