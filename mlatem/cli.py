@@ -116,6 +116,18 @@ def convert(
 
 
 @_command
+def export(
+    store: Store,
+    path: Annotated[Path, typer.Argument(help="File to write, for example spim.hspy.")],
+) -> None:
+    """Write a store as a HyperSpy file, with all counts and metadata."""
+    from mlatem.steps import export as step
+
+    step.export(store, path)
+    typer.echo(f"wrote {path}")
+
+
+@_command
 def calibrate(
     store: Store,
     calibration: Annotated[Path, typer.Argument(help="File to write (calibration.json).")],
