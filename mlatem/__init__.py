@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlatem.io.export import to_hyperspy  # noqa: F401
     from mlatem.io.read import read  # noqa: F401
     from mlatem.io.store import open_store as open  # noqa: F401
+    from mlatem.io.validate import validate_store  # noqa: F401
     from mlatem.model import Dictionary  # noqa: F401
     from mlatem.steps.convert import convert  # noqa: F401
     from mlatem.steps.export import export  # noqa: F401
@@ -45,6 +46,7 @@ _HOMES = {
     "reconstruct": ("mlatem.api", "reconstruct"),
     "simulate": ("mlatem.steps.simulate", "simulate"),
     "to_hyperspy": ("mlatem.io.export", "to_hyperspy"),
+    "validate_store": ("mlatem.io.validate", "validate_store"),
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings

@@ -192,6 +192,29 @@ def test_check_names_every_problem(raw, tmp_path):
         assert words in line
 
 
+def test_check_tells_what_is_assumed_and_what_is_needed(raw, tmp_path):
+    write_campaign(tmp_path, f"map\t{raw / 'map.hspy'}\tO,Si,Ti,Fe\t3\n")
+    printed = succeed("check", tmp_path).splitlines()
+    assert len(printed) == 3
+    assert printed[0].startswith("map: the specimen's thickness is not known")
+    assert "thickness_nm" in printed[0]
+    assert "GB of memory" in printed[1]
+    assert "an estimate" in printed[1]
+    assert "in order" in printed[2]
+
+
+def test_check_of_a_store(results, tmp_path):
+    store = tmp_path / "spim.zarr"
+    shutil.copytree(results / "spim.zarr", store)
+    assert "counts were not read" in succeed("check", store)
+    assert succeed("check", store, "--deep") == "the store is in order\n"
+    shutil.rmtree(store / "edxs" / "counts" / "c")
+    result = call("check", store)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("edxs: ")
+
+
 @pytest.mark.parametrize(
     ("config", "sheet", "named"),
     [
