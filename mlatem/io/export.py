@@ -160,10 +160,22 @@ def _surveys(tree: xr.DataTree) -> Iterator[xr.DataArray]:
     """Survey images under the names that they had in the raw file."""
     for name, node in tree.children.items():
         if name.startswith(labels.SURVEY):
-            for survey in node.data_vars.values():
+            for _, survey in sorted(node.data_vars.items(), key=_survey_order):
                 image = survey.rename(survey.attrs["long_name"])
                 image.attrs = {k: v for k, v in survey.attrs.items() if k != "long_name"}
                 yield image
+
+
+def _survey_order(entry: tuple[Any, xr.DataArray]) -> tuple[bool, str, int]:
+    """The first image of a grid, then by name and number: files of a folder have no order."""
+    name = str(entry[0])
+    stem, _, number = name.rpartition("_")
+    is_numbered = bool(stem) and number.isdigit()
+    return (
+        name != labels.SURVEY_VARIABLE,
+        stem if is_numbered else name,
+        int(number) if is_numbered else 1,
+    )
 
 
 def _vendor_tree(tree: xr.DataTree) -> Mapping[str, Any]:

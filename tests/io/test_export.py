@@ -79,7 +79,11 @@ def signals():
         name="BF",
         attrs={"pixel_size_origin": "file"},
     )
-    others = (survey.rename("HAADF 2"), survey.isel(y=slice(10)).rename("BF"))
+    others = (
+        survey.rename("HAADF 2"),
+        survey.isel(y=slice(10)).rename("BF"),
+        *(1 + n + survey.assign_attrs(number=n).rename("AB") for n in range(11)),
+    )
     losses = spectrum_image("eels", name="")
     return RawSignals((image, losses), (survey, *others), VENDOR, ({"file": "raw.emd"},))
 
@@ -134,7 +138,7 @@ def test_reader_of_hyperspy(signals, exported):
     reader = importlib.import_module("rsciio.hspy")
     found = reader.file_reader(str(exported))
     titles = [signal["metadata"]["General"]["title"] for signal in found]
-    assert titles == ["of the vendor", "", "BF", "HAADF 2", "BF"]
+    assert titles == ["of the vendor", "", "BF", *11 * ["AB"], "HAADF 2", "BF"]
     spectra = found[0]
     np.testing.assert_array_equal(spectra["data"], signals.spectrum_images[0].counts)
     assert [axis["name"] for axis in spectra["axes"]] == ["y", "x", "Energy"]
@@ -243,6 +247,7 @@ def test_export_holds_a_shard_at_a_time(tmp_path):
     [
         "hyperspy-1.7.6-wheel/fei_emd_si.emd",
         "rsciio/bruker/bcf_v2_50x50px.bcf",
+        "rsciio/bruker/P45_the_default_job.bcf",
         "nist-tutorial/core_shell.hspy",
         "bcf-testing-samples/4on3_full.rpl",
     ],
