@@ -20,10 +20,13 @@ if TYPE_CHECKING:
         quantify_pixels,
         reconstruct,
     )
+    from mlatem.io.export import to_hyperspy  # noqa: F401
     from mlatem.io.read import read  # noqa: F401
     from mlatem.io.store import open_store as open  # noqa: F401
+    from mlatem.io.validate import validate_store  # noqa: F401
     from mlatem.model import Dictionary  # noqa: F401
     from mlatem.steps.convert import convert  # noqa: F401
+    from mlatem.steps.export import export  # noqa: F401
     from mlatem.steps.simulate import simulate  # noqa: F401
 
 __version__ = "0.1.0"
@@ -34,6 +37,7 @@ _HOMES = {
     "convert": ("mlatem.steps.convert", "convert"),
     "denoise": ("mlatem.api", "denoise"),
     "edxs_dictionary": ("mlatem.api", "edxs_dictionary"),
+    "export": ("mlatem.steps.export", "export"),
     "factorize": ("mlatem.api", "factorize"),
     "open": ("mlatem.io.store", "open_store"),
     "quantify": ("mlatem.api", "quantify"),
@@ -41,6 +45,8 @@ _HOMES = {
     "read": ("mlatem.io.read", "read"),
     "reconstruct": ("mlatem.api", "reconstruct"),
     "simulate": ("mlatem.steps.simulate", "simulate"),
+    "to_hyperspy": ("mlatem.io.export", "to_hyperspy"),
+    "validate_store": ("mlatem.io.validate", "validate_store"),
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings

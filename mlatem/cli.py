@@ -138,6 +138,18 @@ def convert(
 
 
 @_command
+def export(
+    store: Store,
+    path: Annotated[Path, typer.Argument(help="File to write, for example spim.hspy.")],
+) -> None:
+    """Write a store as a HyperSpy file, with all counts and metadata."""
+    from mlatem.steps import export as step
+
+    step.export(store, path)
+    typer.echo(f"wrote {path}")
+
+
+@_command
 def calibrate(
     store: Store,
     calibration: Annotated[Path, typer.Argument(help="File to write (calibration.json).")],
@@ -269,17 +281,24 @@ def simulate(
 
 @_command
 def check(
-    campaign: Annotated[Path, typer.Argument(help="Folder of the campaign.")] = Path(),
+    path: Annotated[Path, typer.Argument(help="Folder of a campaign, or a store.")] = Path(),
+    deep: Annotated[bool, typer.Option("--deep", help="Of a store: read all counts too.")] = False,
 ) -> None:
-    """Check configuration, sample sheet and raw files before a run."""
-    from mlatem.steps import start as step
+    """Check a campaign before a run, or a store for what is wrong with it."""
+    from mlatem.io.store import is_store
+    from mlatem.steps import check as step
 
-    problems = step.check(campaign)
-    for line in problems:
+    found = step.check_store(path, deep=deep) if is_store(path) else step.check_campaign(path)
+    for line in found.notes:
+        typer.echo(line)
+    for line in found.problems:
         typer.secho(line, fg="red", err=True)
-    if problems:
+    if found.problems:
         raise typer.Exit(1)
-    typer.echo("configuration, sample sheet and raw files are in order")
+    if is_store(path):
+        typer.echo("the store is in order" + ("" if deep else "; its counts were not read"))
+    else:
+        typer.echo("configuration, sample sheet and raw files are in order")
 
 
 @_command

@@ -26,6 +26,7 @@ PROGRAM = str(Path(sys.executable).with_name("mlatem"))
 COMMANDS = [
     "info",
     "convert",
+    "export",
     "calibrate",
     "denoise",
     "factorize",
@@ -131,6 +132,14 @@ def test_info_of_a_raw_file_and_of_a_store(raw, results):
         assert signal["acquisition"]["beam_energy_kev"] == {"value": 200.0, "origin": "file"}
 
 
+def test_export_goes_back_to_a_raw_file(results, tmp_path):
+    out = tmp_path / "out.hspy"
+    assert succeed("export", results / "spim.zarr", out) == f"wrote {out}\n"
+    before, after = mlatem.open(results / "spim.zarr")["edxs"], mlatem.read(out)["edxs"]
+    assert after.to_dataset().equals(before.to_dataset())
+    assert after.attrs == before.attrs
+
+
 def test_verbose_logs_to_stderr(raw, tmp_path):
     arguments = ["--verbose", "convert", str(raw / "map.hspy"), str(tmp_path / "spim.zarr")]
     done = subprocess.run(
@@ -183,6 +192,29 @@ def test_check_names_every_problem(raw, tmp_path):
         assert words in line
 
 
+def test_check_tells_what_is_assumed_and_what_is_needed(raw, tmp_path):
+    write_campaign(tmp_path, f"map\t{raw / 'map.hspy'}\tO,Si,Ti,Fe\t3\n")
+    printed = succeed("check", tmp_path).splitlines()
+    assert len(printed) == 3
+    assert printed[0].startswith("map: the specimen's thickness is not known")
+    assert "thickness_nm" in printed[0]
+    assert "GB of memory" in printed[1]
+    assert "an estimate" in printed[1]
+    assert "in order" in printed[2]
+
+
+def test_check_of_a_store(results, tmp_path):
+    store = tmp_path / "spim.zarr"
+    shutil.copytree(results / "spim.zarr", store)
+    assert "counts were not read" in succeed("check", store)
+    assert succeed("check", store, "--deep") == "the store is in order\n"
+    shutil.rmtree(store / "edxs" / "counts" / "c")
+    result = call("check", store)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("edxs: ")
+
+
 @pytest.mark.parametrize(
     ("config", "sheet", "named"),
     [
@@ -230,6 +262,8 @@ def test_wrong_files_end_in_one_line(raw, results, tmp_path):
         (["convert", tmp_path / "lost.emd", out], "lost.emd"),
         (["convert", text, out], "notes.txt"),
         (["convert", raw / "map.hspy", out, "--memory-limit-gb", 1e-6], "memory_limit_gb"),
+        (["export", tmp_path / "lost.zarr", tmp_path / "out.hspy"], "lost.zarr"),
+        (["export", results / "spim.zarr", out], "hspy"),
         (["calibrate", tmp_path / "lost.zarr", out, *elements], "lost.zarr"),
         (["calibrate", raw / "map.hspy", out, *elements], "map.hspy"),
         (["calibrate", store, out, "-e", "O,Xx"], "Xx"),
@@ -262,6 +296,7 @@ def test_nothing_of_the_user_is_replaced(raw, results, tmp_path):
         ["convert", map_file, folder],
         ["convert", map_file, map_file],
         ["convert", map_file, map_file / "spim.zarr"],
+        ["export", store, map_file],
         ["calibrate", store, folder, "-e", "O,Si,Ti,Fe"],
         ["denoise", store, calibration, folder],
         ["denoise", store, calibration, map_file],

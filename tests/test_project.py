@@ -30,6 +30,9 @@ CONDA_NAMES = {
 #: Packages that are imported by another name than they are installed by.
 IMPORT_NAMES = {"pyyaml": "yaml", "rosettasciio": "rsciio"}
 
+#: Extras of packages that MLATEM runs without.
+OPTIONAL_EXTRAS = {"hyperspy"}
+
 SPDX = "# SPDX-License-Identifier: GPL-3.0-or-later"
 
 
@@ -47,8 +50,8 @@ def source_files() -> list[Path]:
 
 def pip_requirements() -> list[Requirement]:
     texts = list(PROJECT["dependencies"])
-    for extra in PROJECT["optional-dependencies"].values():
-        texts += extra
+    for name, extra in PROJECT["optional-dependencies"].items():
+        texts += [] if name in OPTIONAL_EXTRAS else extra
     return [Requirement(text) for text in texts]
 
 
@@ -120,7 +123,7 @@ def test_the_package_imports_what_it_declares():
     importable = {IMPORT_NAMES.get(name, name) for name in declared}
     # pydantic_core belongs to pydantic; the workflow, not the package, runs on snakemake; the
     # vendor readers are imported by name, one at a time.
-    imported = imported_by("mlatem") - {"pydantic_core"}
+    imported = imported_by("mlatem") - {"pydantic_core"} - OPTIONAL_EXTRAS
     assert imported <= importable, "declare these in pyproject.toml"
     assert importable - imported <= {"snakemake", "rsciio"}, (
         "these are declared, but nothing imports them"

@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import math
 import os
+import platform
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from os import PathLike
@@ -27,6 +31,9 @@ _MENDS = {
     errno.ENOTDIR: "a part of its path is a file; choose another folder",
 }
 
+#: What another machine, whose processes cannot be asked for, left unchanged so long is given up.
+_ABANDONED_S = 24 * 3600
+
 
 @contextmanager
 def atomic_path(target: str | PathLike[str]) -> Iterator[Path]:
@@ -41,8 +48,9 @@ def atomic_path(target: str | PathLike[str]) -> Iterator[Path]:
     Yields
     ------
     partial : Path
-        `.<name>.<pid>-<random>.partial` in the same folder. The block creates a file or a
-        directory there; when it raises, whatever it left is removed and `target` stays as it was.
+        `.<name>.<machine>-<pid>-<random>.partial` in the same folder. The block creates a file or
+        a directory there; when it raises, whatever it left is removed and `target` stays as it
+        was. What processes left that were killed earlier while they wrote `target` is removed.
 
     Raises
     ------
@@ -51,9 +59,11 @@ def atomic_path(target: str | PathLike[str]) -> Iterator[Path]:
         take the place of a directory or the reverse.
     """
     target = Path(target)
-    partial = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+    token = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    partial = target.with_name(f".{target.name}.{token}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _clear_remains(target)
         yield partial
         if not partial.exists():
             raise StoreError(f"{target}: nothing was written; this is a fault of the caller")
@@ -168,13 +178,53 @@ def _replace(partial: Path, target: Path) -> None:
         except BaseException:
             old.rename(target)
             raise
-        shutil.rmtree(old, ignore_errors=True)
+        # Under the name .old a directory is whole: it may be put back (see `_clear_remains`).
+        discarded = old.with_suffix(".discarded.partial")
+        old.rename(discarded)
+        shutil.rmtree(discarded, ignore_errors=True)
     elif partial.is_dir() and target.is_symlink():
         target.unlink()
         partial.rename(target)
     else:
         partial.replace(target)
     _sync_one(target.parent)
+
+
+def _clear_remains(target: Path) -> None:
+    """Remove what killed processes left of `target`; put back what one had moved aside."""
+    pattern = re.compile(
+        rf"\.{re.escape(target.name)}\.([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{8}}[a-z.]*\.(partial|old)"
+    )
+    for path in list(target.parent.iterdir()):
+        match = pattern.fullmatch(path.name)
+        if match is None or not _is_abandoned(path, match[1], int(match[2])):
+            continue
+        if match[3] == "old" and not target.exists():
+            path.rename(target)
+        else:
+            _remove(path)
+
+
+def _is_abandoned(path: Path, machine: str, pid: int) -> bool:
+    """Whether the process that wrote `path` is gone, as far as this machine can tell."""
+    if machine == _machine():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+        return False
+    try:
+        newest = max(p.lstat().st_mtime for p in (path, *path.rglob("*")))
+    except OSError:
+        return False
+    return time.time() - newest > _ABANDONED_S
+
+
+def _machine() -> str:
+    """A short name of this machine that may stand in file names."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def _remove(path: Path) -> None:

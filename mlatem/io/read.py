@@ -230,6 +230,8 @@ def _open_one(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
         signals = entry.load(path, axes, settings)
         files = [path, *signals.files_beside, *entry.companions(path)]
         sources = tuple(_source(file, entry.name, settings) for file in files)
+        if signals.sources:
+            sources[0]["made_from"] = [dict(source) for source in signals.sources]
     except MlatemError as error:
         if isinstance(error, InputError):
             raise ReadError(str(path), str(error), "Export the map again") from error

@@ -89,7 +89,7 @@ def write_store(
         for group, image in zip(signals.group_names, signals.spectrum_images, strict=True):
             _write_counts(root, group, signals, image, progress)
         # Written last: their presence says that the store is complete.
-        files = {group: _count_files(partial / group) for group in frames}
+        files = {group: count_files(partial / group) for group in frames}
         root.attrs.update({**labels.root_attrs(signals), "groups": files})
     _logger.info("wrote %s: %s", path, ", ".join(frames))
 
@@ -270,7 +270,7 @@ def _open_root(path: str | PathLike[str]) -> zarr.Group:
             "images, or convert the raw file again with this version"
         )
     for group, expected in root.attrs["groups"].items():  # type: ignore[union-attr]
-        found = _count_files(path / group)
+        found = count_files(path / group)
         if found < expected:  # type: ignore[operator]
             raise StoreError(
                 f"{path}: incomplete: {found} of {expected} files in group {group}, and missing "
@@ -300,6 +300,6 @@ def _counts(root: zarr.Group, group: str, path: str | PathLike[str]) -> Any:
     return root[f"{group}/counts"]
 
 
-def _count_files(folder: Path) -> int:
+def count_files(folder: Path) -> int:
     """Number of files in a group; hidden ones, which workflow engines add, do not count."""
     return sum(1 for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import h5py
 import numpy as np
 
 from mlatem.errors import ReadError
+from mlatem.io.exact_json import expand
 from mlatem.io.formats.common import (
     AxisOverrides,
     Signal,
@@ -21,9 +23,15 @@ from mlatem.io.formats.common import (
     survey_image,
     title_of,
 )
+from mlatem.io.hspy_record import (
+    read_origin,
+    read_record,
+    restored_image,
+    restored_survey,
+)
 from mlatem.io.signals import RawSignals
 from mlatem.io.views import HdfArray
-from mlatem.model import Acquisition
+from mlatem.model import Acquisition, SpectrumImage
 from mlatem.model.acquisition import Origin
 
 
@@ -56,6 +64,7 @@ def detached(path: Path, file: h5py.File, found: Sequence[Signal]) -> list[dict[
             else HdfArray(path, f"Experiments/{name}/data"),
             "metadata": _loaded(signal["metadata"]),
             "original_metadata": _loaded(signal["original_metadata"]),
+            "record": read_record(file, name),
         }
         for name, signal in signals_by_name
     ]
@@ -84,22 +93,42 @@ def signals(path: Path, found: Sequence[Signal], overrides: AxisOverrides) -> Ra
             f"holds no spectrum image, only {', '.join(_describe(s) for s in found) or 'nothing'}",
             "Save a signal with two navigation axes and one energy axis",
         )
-    images = tuple(
-        spectrum_image(
-            signal,
-            str(path),
-            energy_axis=_signal_axes(signal)[0],
-            acquisition=acquisition_of_tree(signal["metadata"], from_exspy=True),
-            overrides=overrides,
-        )
-        for signal in maps
-    )
-    return RawSignals(
-        spectrum_images=images,
+    plain = RawSignals(
+        spectrum_images=tuple(_image(signal, path, overrides) for signal in maps),
         surveys=ordered_surveys([survey_image(s) for s in found if _kind(s) == "image"]),
         original_metadata=named_trees([(title_of(s), s["original_metadata"]) for s in found]),
         path=str(path),
         resident_bytes=sum(s["data"].nbytes for s in found if isinstance(s["data"], np.ndarray)),
+    )
+    return _as_exported(plain, path, found) if any(s.get("record") for s in found) else plain
+
+
+def _image(signal: Signal, path: Path, overrides: AxisOverrides) -> SpectrumImage:
+    image = spectrum_image(
+        signal,
+        str(path),
+        energy_axis=_signal_axes(signal)[0],
+        acquisition=acquisition_of_tree(signal["metadata"], from_exspy=True),
+        overrides=overrides,
+    )
+    record = signal.get("record")
+    if record is None:
+        return image
+    return restored_image(image, record, keep_axes=overrides != AxisOverrides())
+
+
+def _as_exported(plain: RawSignals, path: Path, found: Sequence[Signal]) -> RawSignals:
+    """Signals of a file that MLATEM exported: as they were before, as far as they still are."""
+    with h5py.File(path, "r") as file:
+        packed, sources = read_origin(file)
+    surveys = []
+    for signal in found:
+        image = survey_image(signal) if _kind(signal) == "image" else None
+        if image is not None:
+            record = signal.get("record")
+            surveys.append(image if record is None else restored_survey(image, record))
+    return replace(
+        plain, surveys=tuple(surveys), original_metadata=expand(packed), sources=tuple(sources)
     )
 
 

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looking before leaping: a campaign before its run, a store before it is relied on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from os import PathLike
+
+from mlatem import campaign as _campaign
+from mlatem import settings as _settings
+from mlatem.errors import ConfigError, MlatemError
+from mlatem.io.layout import refuse_above_limit
+from mlatem.io.projection import BYTES_PER_SECOND, project
+from mlatem.io.read import open_raw
+from mlatem.io.signals import RawSignals
+from mlatem.io.validate import validate_store
+from mlatem.model import Acquisition
+from mlatem.sheet import DatasetRow
+from mlatem.steps.progress import progress
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a check found, in words."""
+
+    problems: tuple[str, ...] = ()
+    """What makes a dataset, or the store, fail."""
+    notes: tuple[str, ...] = ()
+    """What is worth knowing: values that are missing, and what the conversion will need."""
+
+
+def check_store(path: str | PathLike[str], *, deep: bool = False) -> Findings:
+    """What is wrong with a store; with `deep`, all its counts are read too."""
+    with progress("check") as advance:
+        return Findings(tuple(validate_store(path, deep=deep, progress=advance)))
+
+
+def check_campaign(folder: str | PathLike[str]) -> Findings:
+    """Everything that would make a dataset of a campaign fail, as far as it shows beforehand.
+
+    Every raw file is opened, none is converted.
+
+    Returns
+    -------
+    Findings
+        Each problem and note begins with the name of its dataset, except for problems of the
+        configuration or the sample sheet as a whole. There are no problems where all is in order.
+    """
+    try:
+        campaign = _campaign.load_folder(folder)
+    except ConfigError as error:
+        return Findings((str(error),))
+    problems: list[str] = []
+    notes: list[str] = []
+    for name, cells in campaign.rows.items():
+        try:
+            row = DatasetRow.from_strings(cells)
+            if not row.elements:
+                problems.append(
+                    f"{name}: the column elements is empty: name the elements of the specimen"
+                )
+            signals = _opened(campaign.raw_paths(name), row, campaign.settings.convert)
+            problems += [f"{name}: {problem}" for problem in _missing(signals)]
+            notes += [f"{name}: {note}" for note in _assumed(signals, campaign.settings.edxs)]
+            notes.append(f"{name}: {_needs(signals)}")
+            needed = project(signals).memory_bytes
+            refuse_above_limit(
+                needed, campaign.settings.convert.memory_limit_gb, label=signals.path
+            )
+        except MlatemError as error:
+            problems.append(f"{name}: {error}")
+    return Findings(tuple(problems), tuple(notes))
+
+
+def _opened(paths: Sequence[str], row: DatasetRow, settings: _settings.Convert) -> RawSignals:
+    """The raw files with the values of the sheet, not read where the format allows it."""
+    return open_raw(
+        paths,
+        acquisition_overrides={**row.acquisition, **row.axes},
+        settings=settings.model_copy(update={"hash_inputs": False}),
+    )
+
+
+def _of_x_rays(signals: RawSignals) -> Acquisition | None:
+    """Acquisition of the X-ray map, None where there is none."""
+    found = (s.acquisition for s in signals.spectrum_images if s.technique == "edxs")
+    return next(found, None)
+
+
+def _missing(signals: RawSignals) -> Iterator[str]:
+    """Values without which nothing can be quantified."""
+    acquisition = _of_x_rays(signals)
+    if acquisition is None:
+        yield (
+            f"has no X-ray map, only {', '.join(signals.group_names)}, which is converted but not "
+            "analysed: add the file of an EDS map to its path"
+        )
+    elif "beam_energy_kev" not in acquisition:
+        yield (
+            "the beam energy is missing in the file: give it in the column beam_energy_kev of the "
+            "sample sheet"
+        )
+
+
+def _assumed(signals: RawSignals, edxs: _settings.Edxs) -> Iterator[str]:
+    """Values whose absence makes a result poorer, and what stands in for them."""
+    acquisition = _of_x_rays(signals)
+    if acquisition is None:
+        return
+    if "thickness_nm" not in acquisition:
+        yield (
+            "the specimen's thickness is not known: absorption of X-rays is not corrected; column "
+            "thickness_nm"
+        )
+    elif "density_g_cm3" not in acquisition:
+        yield (
+            "the specimen's density is not known: it is estimated from the composition; column "
+            "density_g_cm3"
+        )
+    for name in ("take_off_angle_deg", "elevation_deg"):
+        angle = acquisition.number(name)
+        if angle is not None and angle > 0:
+            if acquisition[name].origin == "default":
+                yield (
+                    f"the take-off angle of {angle:g} degrees is an assumption of the program that "
+                    "wrote the file; column take_off_angle_deg"
+                )
+            return
+    yield (
+        f"the take-off angle is not in the file: {edxs.detector.take_off_angle_deg:g} degrees of "
+        "the configuration are assumed; column take_off_angle_deg"
+    )
+
+
+def _needs(signals: RawSignals) -> str:
+    shapes = ", ".join(" x ".join(map(str, s.shape)) for s in signals.spectrum_images)
+    needs = project(signals)
+    seconds = max(round(needs.seconds), 1)
+    time = f"{seconds} s" if seconds < 120 else f"{round(seconds / 60)} min"
+    return (
+        f"{shapes}: conversion will need {needs.memory_bytes / 1e9:.2g} GB of memory beside the "
+        f"program's own, and roughly {time} after the file is opened (an estimate: "
+        f"{needs.count_bytes / 1e9:.2g} GB of counts at {BYTES_PER_SECOND / 1e6:.0f} MB/s)"
+    )
