@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from mlatem.io.hdf5_chunks import read_chunks
 from mlatem.kernels.events import add_events, events_per_pixel
 
 #: Velox writes this where the probe moves to the next pixel.
@@ -82,7 +83,12 @@ class HdfArray:
 
     def __getitem__(self, region: Any) -> NDArray[Any]:
         with h5py.File(self._path, "r") as file:
-            return np.asarray(file[self._name][region])
+            dataset = file[self._name]
+            if _is_plain(region):
+                block = read_chunks(dataset, bounds_of(region, self.shape))
+                if block is not None:
+                    return block
+            return np.asarray(dataset[region])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[...], dtype=dtype)
@@ -149,6 +155,14 @@ class StreamCube:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:, :, :], dtype=dtype)
+
+
+def _is_plain(region: Any) -> bool:
+    """Whether a region is a tuple of slices of step 1."""
+    entries = region if isinstance(region, tuple) else ()
+    return bool(entries) and all(
+        isinstance(entry, slice) and entry.step in (None, 1) for entry in entries
+    )
 
 
 def bounds_of(region: Any, shape: tuple[int, ...]) -> list[tuple[int, int]]:

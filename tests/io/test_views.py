@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import h5py
 import numpy as np
 import pytest
 
-from mlatem.io.views import NEXT_PIXEL, AxisView, StreamCube
+from mlatem.io.views import NEXT_PIXEL, AxisView, HdfArray, StreamCube
 
 
 def stream_of(frames):
@@ -84,6 +85,53 @@ def test_cube_takes_slices_only(detectors):
         cube[0, :, :]
     with pytest.raises(IndexError, match="4 indices for 3 axes"):
         cube[:, :, :, :]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u4", "f4"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "gzip"},
+        {"compression": "gzip", "shuffle": True},
+        {"compression": "lzf"},
+        {"compression": "gzip", "fletcher32": True},
+        {},
+    ],
+)
+def test_hdf5_region_is_a_slice_of_the_whole(tmp_path, dtype, options):
+    array = np.random.default_rng(3).poisson(3.0, (11, 9, 17)).astype(dtype)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        data = file.create_dataset(
+            "counts", shape=array.shape, dtype=dtype, chunks=(4, 5, 8), fillvalue=7, **options
+        )
+        data[:8, :, :] = array[:8]
+    array[8:] = 7
+    view = HdfArray(tmp_path / "a.h5", "counts")
+    np.testing.assert_array_equal(np.asarray(view), array)
+    for region in (
+        (slice(None), slice(None), slice(None)),
+        (slice(3, 10), slice(2, 9), slice(0, 17)),
+        (slice(5, 6), slice(5, 6), slice(7, 9)),
+        (slice(9, 11), slice(0, 2), slice(3, 3)),
+    ):
+        block = view[region]
+        assert block.dtype == array.dtype
+        np.testing.assert_array_equal(block, array[region])
+    np.testing.assert_array_equal(view[::2, 1, 3:9], array[::2, 1, 3:9])
+
+
+def test_damaged_chunk_of_hdf5_is_an_error_of_the_file(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset(
+            "counts", data=np.arange(4096).reshape(16, 16, 16), compression="gzip", chunks=True
+        )
+        place = data.id.get_chunk_info(0).byte_offset
+    with path.open("r+b") as stream:
+        stream.seek(place + 20)
+        stream.write(bytes(40))
+    with pytest.raises(OSError, match="a compressed chunk"):
+        HdfArray(path, "counts")[:, :, :]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
