@@ -117,13 +117,15 @@ def test_export_and_reimport_are_identical(store, exported, tmp_path):
 
 
 def test_what_the_user_says_at_reimport_holds(exported):
-    overrides = {"beam_energy_kev": 80.0, "pixel_size_nm": 5.0, "energy_scale_kev": 0.02}
+    overrides = {"beam_energy_kev": 80.0}
     image = open_raw(exported, acquisition_overrides=overrides).spectrum_images[0]
     assert image.acquisition["beam_energy_kev"] == Value(80.0, "user")
     assert image.acquisition["azimuth_deg"] == Value(0.0, "default")
-    assert image.attrs["pixel_size_origin"] == "user"
-    assert image.y_nm[1] == 5.0
-    assert image.energy[1] == pytest.approx(0.02)
+
+
+def test_an_axis_for_two_maps_is_refused(exported):
+    with pytest.raises(InputError, match="energy_scale_kev can hold for one spectrum image"):
+        open_raw(exported, acquisition_overrides={"energy_scale_kev": 0.02})
 
 
 def test_what_others_changed_in_the_file_holds(exported):

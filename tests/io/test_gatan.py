@@ -19,7 +19,7 @@ from mlatem.io.mapped import MappedArray
 from mlatem.io.read import _joined, open_raw, read
 from mlatem.io.store import load_spectrum_image, write_store
 from mlatem.io.suspicions import longest_gap, suspicions_of
-from mlatem.steps.start import check
+from mlatem.steps.check import check_campaign
 
 CORE = "SciFiDatasets/DMReader_SpectrumImage_SI-EELS.dm3"
 HAADF = "SciFiDatasets/DMReader_SI-HAADF.dm3"
@@ -157,7 +157,7 @@ def test_check_takes_the_files_of_a_dataset_together(test_data, tmp_path):
     (tmp_path / "config" / "config.yaml").write_text("")
     sheet = f"dataset\tpath\telements\nwhole\t{core};{edxs};{image}\tO\nlone\t{core};{image}\tO\n"
     (tmp_path / "config" / "datasets.tsv").write_text(sheet)
-    (problem,) = check(tmp_path)
+    (problem,) = check_campaign(tmp_path).problems
     assert problem.startswith("lone: has no X-ray map, only eels_core")
 
 
