@@ -202,7 +202,7 @@ def read_block(
     """Counts of a region as an array; a file that breaks off here is a `ReadError`."""
     try:
         return np.asarray(image.counts[region])
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError, IndexError, KeyError, RuntimeError) as error:
         signals.refuse(
             f"rows {region[0].start} to {region[0].stop} cannot be read "
             f"({type(error).__name__}: {error})",
