@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from mlatem.errors import InputError
 from mlatem.io.layout import plan_layout, shard_regions
 from mlatem.io.signals import RawSignals
-from mlatem.io.views import AxisView
+from mlatem.io.views import AxisView, HdfArray
 from mlatem.model import SpectrumImage
 
 #: Files up to this size are checked as they are read; larger ones when they are converted.
 EAGER_CHECK_BYTES = 1 << 30
-#: Of a memory map, read at a time.
+#: Of a file, read at a time.
 BAND_BYTES = 8 << 20
 
 
@@ -99,9 +99,9 @@ def checked_blocks(
 ) -> Iterator[tuple[tuple[slice, slice, slice], NDArray[Any], CountSummary]]:
     """Region, counts and summary so far of every shard of a signal, each read once.
 
-    Blocks come in the smallest type for all counts so far. Memory maps are read in bands that are
-    given back to the system, or the file would come to lie in memory. Drop a block before you ask
-    for the next one.
+    Blocks come in the smallest type for all counts so far. Files are read in bands that are
+    given back to the system, or a block would lie in memory twice, and a mapped file whole. Drop a
+    block before you ask for the next one.
 
     Raises
     ------
@@ -109,13 +109,13 @@ def checked_blocks(
         As `check_counts`, in the block where it shows.
     """
     summary = CountSummary()
-    is_mapped = _is_mapped(image.counts)
+    band_rows = _band_rows(image)
     for region in shard_regions(image.shape, plan_layout(image.shape)):
         block: NDArray[Any] | None = None
-        for rows in _bands(region, image) if is_mapped else (region[0],):
+        for rows in _bands(region[0], band_rows):
             part = read_block(signals, image, (rows, *region[1:]))
             summary = _checked_summary(signals, image, part, summary)
-            if not is_mapped:
+            if band_rows is None:
                 block = part.astype(summary.dtype, copy=False)
                 continue
             if block is None:
@@ -141,18 +141,28 @@ def _checked_summary(
     return summary
 
 
-def _bands(region: tuple[slice, slice, slice], image: SpectrumImage) -> Iterator[slice]:
-    """Rows of a region in pieces of about `BAND_BYTES`."""
-    row_bytes = (region[1].stop - region[1].start) * image.shape[2] * image.counts.dtype.itemsize
-    step = max(1, BAND_BYTES // row_bytes)
-    for start in range(region[0].start, region[0].stop, step):
-        yield slice(start, min(start + step, region[0].stop))
+def _bands(rows: slice, step: int | None) -> Iterator[slice]:
+    """Rows of a region in pieces that end at multiples of `step`; in one piece without it."""
+    start = rows.start
+    while start < rows.stop:
+        stop = rows.stop if step is None else min(start - start % step + step, rows.stop)
+        yield slice(start, stop)
+        start = stop
 
 
-def _is_mapped(counts: Any) -> bool:
+def _band_rows(image: SpectrumImage) -> int | None:
+    """Rows to read of a file at a time, whole chunks of them; None where counts are in memory."""
+    counts: Any = image.counts
+    chunk_rows = 1
     while isinstance(counts, AxisView):
         counts = counts.array
-    return isinstance(counts, np.memmap)
+    if isinstance(counts, HdfArray) and counts is image.counts:
+        chunk_rows = counts.chunks[0] if counts.chunks else 1
+    elif not isinstance(counts, np.memmap):
+        return None
+    n_columns = min(image.shape[1], plan_layout(image.shape).shards[1])
+    row_bytes: int = n_columns * image.shape[2] * image.counts.dtype.itemsize
+    return max(1, BAND_BYTES // (row_bytes * chunk_rows)) * chunk_rows
 
 
 def _check_kind(signals: RawSignals, image: SpectrumImage, summary: CountSummary) -> None:
@@ -209,7 +219,7 @@ def read_block(
     """Counts of a region as an array; a file that breaks off here is a `ReadError`."""
     try:
         return np.asarray(image.counts[region])
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError, IndexError, KeyError, RuntimeError) as error:
         signals.refuse(
             f"rows {region[0].start} to {region[0].stop} cannot be read "
             f"({type(error).__name__}: {error})",

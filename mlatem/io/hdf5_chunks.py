@@ -38,8 +38,8 @@ def read_chunks(dataset: h5py.Dataset, bounds: Sequence[tuple[int, int]]) -> NDA
 
     Raises
     ------
-    OSError
-        If a chunk is damaged.
+    OSError, RuntimeError
+        If a chunk, or the list of chunks, is damaged.
     """
     filters = _filters(dataset)
     if filters is None or any(stop <= start for start, stop in bounds):

@@ -79,6 +79,7 @@ class HdfArray:
             dataset = file[name]
             self.shape: tuple[int, ...] = dataset.shape
             self.dtype: np.dtype[Any] = dataset.dtype
+            self.chunks: tuple[int, ...] | None = dataset.chunks
         self.ndim = len(self.shape)
 
     def __getitem__(self, region: Any) -> NDArray[Any]:
