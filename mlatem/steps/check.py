@@ -89,9 +89,14 @@ def _of_x_rays(signals: RawSignals) -> Acquisition | None:
 
 
 def _missing(signals: RawSignals) -> Iterator[str]:
-    """Values without which nothing can be quantified."""
+    """What nothing can be quantified without."""
     acquisition = _of_x_rays(signals)
-    if acquisition is not None and "beam_energy_kev" not in acquisition:
+    if acquisition is None:
+        yield (
+            f"has no X-ray map, only {', '.join(signals.group_names)}, which is converted but not "
+            "analysed: add the file of an EDS map to its path"
+        )
+    elif "beam_energy_kev" not in acquisition:
         yield (
             "the beam energy is missing in the file: give it in the column beam_energy_kev of the "
             "sample sheet"
