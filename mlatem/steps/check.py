@@ -89,7 +89,7 @@ def _of_x_rays(signals: RawSignals) -> Acquisition | None:
 
 
 def _missing(signals: RawSignals) -> Iterator[str]:
-    """Values without which nothing can be quantified."""
+    """What nothing can be quantified without."""
     acquisition = _of_x_rays(signals)
     if acquisition is None:
         yield (

@@ -43,7 +43,9 @@ def spectrum_image(technique="edxs", name="a/b", **options):
     return SpectrumImage(
         counts,
         # Positions that no offset and step give to the last bit.
-        energy=(0.1 + 0.2) * np.arange(48) + np.linspace(0, 1e-9, 48),
+        energy=(400.0 if technique == "eels" else 0.0)
+        + (0.1 + 0.2) * np.arange(48)
+        + np.linspace(0, 1e-9, 48),
         y_nm=7.0 + 0.1 * np.arange(140),
         x_nm=0.3 * np.arange(21) / 7,
         technique=technique,

@@ -19,7 +19,9 @@ from mlatem.model import SpectrumImage
 def store(tmp_path):
     counts = np.random.default_rng(2).poisson(0.5, (140, 12, 40)).astype(np.uint16)
     axes = 0.01 * np.arange(40), np.arange(140.0), np.arange(12.0)
-    losses = SpectrumImage(counts[:8] / 3.0, axes[0] + 100, axes[1][:8], axes[2], technique="eels")
+    losses = SpectrumImage(
+        counts[:8] / 3.0, 400.0 + axes[0], axes[1][:8], axes[2], technique="eels"
+    )
     survey = xr.DataArray(
         np.ones((5, 4), dtype=np.float32),
         dims=("y", "x"),

@@ -51,6 +51,12 @@ def test_what_stops_a_dataset_is_a_problem_and_what_is_assumed_a_note(write):
     assert all("conversion will need" in lines[-1] for lines in notes.values())
 
 
+def test_a_dataset_without_x_rays_is_a_problem(write):
+    losses = image("eels", beam_energy_kev=200.0)
+    (problem,) = check_campaign(write([losses])).problems
+    assert problem.startswith("d0: has no X-ray map, only eels_")
+
+
 def test_values_of_the_sheet_fill_the_gaps(write):
     folder = write(
         [image()],

@@ -18,7 +18,7 @@ import pytest
 import mlatem
 from mlatem.io.atomic import read_json
 from mlatem.io.store import load_spectrum_image
-from mlatem.steps.start import check
+from mlatem.steps.check import check_campaign
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECIMEN = ROOT / "examples" / "specimens" / "small.yaml"
@@ -219,10 +219,10 @@ def test_the_sheet_calibrates_a_file_that_does_not_know_its_axes(tmp_path):
     columns = "dataset\tpath\telements\tsignal_type\tenergy_scale_kev\tpixel_size_nm"
     sheet = tmp_path / "config" / "datasets.tsv"
     sheet.write_text(f"{columns}\na\ta.rpl\tO\t\t\t\n")
-    (problem,) = check(tmp_path)
+    (problem,) = check_campaign(tmp_path).problems
     assert "Give signal_type in the sample sheet" in problem
     sheet.write_text(f"{columns}\na\ta.rpl\tO\tEDS_TEM\t0.02\t5\n")
-    assert check(tmp_path) == []
+    assert check_campaign(tmp_path).problems == ()
     run = snakemake(tmp_path, "results/a/spim.zarr")
     assert run.returncode == 0, run.stderr[-3000:]
     image = load_spectrum_image(tmp_path / "results" / "a" / "spim.zarr")
