@@ -91,6 +91,37 @@ def test_ncem_without_an_energy_unit_is_refused_unless_the_user_gives_it(tmp_pat
     np.testing.assert_allclose(image.x_nm, 4.0 * np.arange(7))
 
 
+def test_hdf5_that_was_not_written_to_its_end(tmp_path):
+    path = write_nexus(tmp_path / "a.nxs")
+    with h5py.File(path, "a") as file:
+        del file["entry1/map/data"]
+        data = file.create_dataset("entry1/map/data", COUNTS.shape, "u2", chunks=(2, 7, 32))
+        data[:2] = COUNTS[:2]
+    with pytest.raises(ReadError, match=r"map/data has 1 of 3 chunks, the others would read as"):
+        open_raw(path)
+    path = write_ncem(tmp_path / "a.emd")
+    with h5py.File(path, "a") as file:
+        del file["data/map/data"]
+        file.create_dataset("data/map/data", COUNTS.shape, "u2")
+    with pytest.raises(ReadError, match=r"map/data has 0 of 2240 bytes"):
+        open_raw(path)
+
+
+def test_axis_of_another_length_than_the_data(tmp_path):
+    path = write_ncem(tmp_path / "a.emd")
+    with h5py.File(path, "a") as file:
+        del file["data/map/data"]
+        file["data/map/data"] = COUNTS[:, :6]
+    with pytest.raises(ReadError, match="dim2 has 7 positions for 6 of the data"):
+        open_raw(path)
+    path = write_nexus(tmp_path / "a.nxs")
+    with h5py.File(path, "a") as file:
+        del file["entry1/map/data"]
+        file["entry1/map/data"] = COUNTS[:, :6]
+    with pytest.raises(ReadError, match="x has 7 positions for 6 of the data"):
+        open_raw(path)
+
+
 def test_ncem_on_an_uneven_grid(tmp_path):
     path = write_ncem(tmp_path / "a.emd")
     with h5py.File(path, "a") as file:
@@ -223,6 +254,17 @@ def test_zspy_with_a_lost_chunk(tmp_path):
     (path / "Experiments/map/data/1/0/0").unlink()
     with pytest.raises(ReadError, match=r"1 of 4 chunks of Experiments/map/data are missing"):
         open_raw(path)
+
+
+def test_zspy_with_a_damaged_chunk(tmp_path):
+    path = zipped(write_zspy(tmp_path / "a.zspy"))
+    with zipfile.ZipFile(path) as archive:
+        position = archive.getinfo("Experiments/map/data/1/0/0").header_offset
+    content = bytearray(path.read_bytes())
+    content[position + 80] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ReadError, match=r"zipped\.zspy: rows 0 to 5 cannot be read .*CRC"):
+        write_store(open_raw(path), tmp_path / "spim.zarr")
 
 
 def test_zspy_that_is_none(tmp_path):
