@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from mlatem.errors import MemoryLimitError, ReadError
+from mlatem.errors import MemoryLimitError, ReadError, StoreError
 from mlatem.io.info import describe
 from mlatem.io.read import open_raw
 from mlatem.io.store import load_original_metadata, load_spectrum_image, write_store
@@ -79,6 +79,12 @@ def test_ncem_as_hyperspy_writes_it(order, tmp_path):
     )
     signals = check(path, tmp_path)
     assert signals.spectrum_images[0].acquisition["signal_type"].value == "EDS_TEM"
+
+
+@pytest.mark.parametrize("write", [write_ncem, lambda path: write_nexus(path)])
+@pytest.mark.parametrize("suffix", [".h5", ".hdf5"])
+def test_plain_hdf5_is_told_by_its_content(write, suffix, tmp_path):
+    check(write(tmp_path / f"a{suffix}"), tmp_path)
 
 
 def test_ncem_without_an_energy_unit_is_refused_unless_the_user_gives_it(tmp_path):
@@ -247,6 +253,14 @@ def describe_files(folder):
     """Size and time of every file: reading must not touch raw data."""
     files = [f for f in folder.rglob("*") if f.is_file()]
     return {str(f): (f.stat().st_size, f.stat().st_mtime_ns) for f in files}
+
+
+def test_zspy_is_never_taken_for_a_store_to_replace(tmp_path):
+    path = write_zspy(tmp_path / "a.zspy")
+    before = describe_files(path)
+    with pytest.raises(StoreError, match="exists and is no Zarr folder"):
+        write_store(open_raw(path), path)
+    assert describe_files(path) == before
 
 
 def test_zspy_with_a_lost_chunk(tmp_path):
