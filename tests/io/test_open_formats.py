@@ -81,9 +81,10 @@ def test_ncem_as_hyperspy_writes_it(order, tmp_path):
     assert signals.spectrum_images[0].acquisition["signal_type"].value == "EDS_TEM"
 
 
-@pytest.mark.parametrize("write", [write_ncem, lambda path: write_nexus(path)])
+@pytest.mark.parametrize("kind", ["NCEM", "NeXus"])
 @pytest.mark.parametrize("suffix", [".h5", ".hdf5"])
-def test_plain_hdf5_is_told_by_its_content(write, suffix, tmp_path):
+def test_plain_hdf5_is_told_by_its_content(kind, suffix, tmp_path):
+    write = {"NCEM": write_ncem, "NeXus": write_nexus}[kind]
     check(write(tmp_path / f"a{suffix}"), tmp_path)
 
 
