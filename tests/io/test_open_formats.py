@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from mlatem.errors import MemoryLimitError, ReadError
+from mlatem.errors import MemoryLimitError, ReadError, StoreError
 from mlatem.io.info import describe
 from mlatem.io.read import open_raw
 from mlatem.io.store import load_original_metadata, load_spectrum_image, write_store
@@ -81,6 +81,13 @@ def test_ncem_as_hyperspy_writes_it(order, tmp_path):
     assert signals.spectrum_images[0].acquisition["signal_type"].value == "EDS_TEM"
 
 
+@pytest.mark.parametrize("kind", ["NCEM", "NeXus"])
+@pytest.mark.parametrize("suffix", [".h5", ".hdf5"])
+def test_plain_hdf5_is_told_by_its_content(kind, suffix, tmp_path):
+    write = {"NCEM": write_ncem, "NeXus": write_nexus}[kind]
+    check(write(tmp_path / f"a{suffix}"), tmp_path)
+
+
 def test_ncem_without_an_energy_unit_is_refused_unless_the_user_gives_it(tmp_path):
     path = write_ncem(tmp_path / "a.emd", units="", signal_type="EDS_TEM")
     with pytest.raises(ReadError, match=r"a\.emd.*not calibrated"):
@@ -89,6 +96,37 @@ def test_ncem_without_an_energy_unit_is_refused_unless_the_user_gives_it(tmp_pat
     image = open_raw(path, acquisition_overrides=given).spectrum_images[0]
     np.testing.assert_allclose(image.energy, ENERGY)
     np.testing.assert_allclose(image.x_nm, 4.0 * np.arange(7))
+
+
+def test_hdf5_that_was_not_written_to_its_end(tmp_path):
+    path = write_nexus(tmp_path / "a.nxs")
+    with h5py.File(path, "a") as file:
+        del file["entry1/map/data"]
+        data = file.create_dataset("entry1/map/data", COUNTS.shape, "u2", chunks=(2, 7, 32))
+        data[:2] = COUNTS[:2]
+    with pytest.raises(ReadError, match=r"map/data has 1 of 3 chunks, the others would read as"):
+        open_raw(path)
+    path = write_ncem(tmp_path / "a.emd")
+    with h5py.File(path, "a") as file:
+        del file["data/map/data"]
+        file.create_dataset("data/map/data", COUNTS.shape, "u2")
+    with pytest.raises(ReadError, match=r"map/data has 0 of 2240 bytes"):
+        open_raw(path)
+
+
+def test_axis_of_another_length_than_the_data(tmp_path):
+    path = write_ncem(tmp_path / "a.emd")
+    with h5py.File(path, "a") as file:
+        del file["data/map/data"]
+        file["data/map/data"] = COUNTS[:, :6]
+    with pytest.raises(ReadError, match="dim2 has 7 positions for 6 of the data"):
+        open_raw(path)
+    path = write_nexus(tmp_path / "a.nxs")
+    with h5py.File(path, "a") as file:
+        del file["entry1/map/data"]
+        file["entry1/map/data"] = COUNTS[:, :6]
+    with pytest.raises(ReadError, match="x has 7 positions for 6 of the data"):
+        open_raw(path)
 
 
 def test_ncem_on_an_uneven_grid(tmp_path):
@@ -218,11 +256,30 @@ def describe_files(folder):
     return {str(f): (f.stat().st_size, f.stat().st_mtime_ns) for f in files}
 
 
+def test_zspy_is_never_taken_for_a_store_to_replace(tmp_path):
+    path = write_zspy(tmp_path / "a.zspy")
+    before = describe_files(path)
+    with pytest.raises(StoreError, match="exists and is no Zarr folder"):
+        write_store(open_raw(path), path)
+    assert describe_files(path) == before
+
+
 def test_zspy_with_a_lost_chunk(tmp_path):
     path = write_zspy(tmp_path / "a.zspy")
     (path / "Experiments/map/data/1/0/0").unlink()
     with pytest.raises(ReadError, match=r"1 of 4 chunks of Experiments/map/data are missing"):
         open_raw(path)
+
+
+def test_zspy_with_a_damaged_chunk(tmp_path):
+    path = zipped(write_zspy(tmp_path / "a.zspy"))
+    with zipfile.ZipFile(path) as archive:
+        position = archive.getinfo("Experiments/map/data/1/0/0").header_offset
+    content = bytearray(path.read_bytes())
+    content[position + 80] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ReadError, match=r"zipped\.zspy: rows 0 to 5 cannot be read .*CRC"):
+        write_store(open_raw(path), tmp_path / "spim.zarr")
 
 
 def test_zspy_that_is_none(tmp_path):

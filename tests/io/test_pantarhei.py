@@ -80,6 +80,15 @@ def test_pickled_metadata_are_never_loaded(tmp_path):
         open_raw(write_prz(tmp_path / "a.prz", pickled=True))
 
 
+def test_damaged_counts(tmp_path):
+    path = write_prz(tmp_path / "a.prz")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\x93NUMPY") + 500] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ReadError, match="Bad CRC-32"):
+        open_raw(path)
+
+
 def test_image(tmp_path):
     changes = {"type": "2D", "content.types": ["ScanX", "ScanY"]}
     path = write_prz(tmp_path / "a.prz", COUNTS[:, :, 0].copy(), **changes)

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import h5py
 import numpy as np
+
+from mlatem.errors import ReadError
 
 #: Datasets above this size are data, not metadata.
 MAX_METADATA_ITEMS = 4096
@@ -34,6 +37,31 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def check_whole(dataset: h5py.Dataset, path: str) -> None:
+    """Check that all of a dataset was written: HDF5 reads what was not as zeros.
+
+    Raises
+    ------
+    ReadError
+        With the number of chunks, or of bytes, that are there and that there should be.
+    """
+    if dataset.is_virtual or dataset.external:
+        return
+    if dataset.chunks is not None:
+        pairs = zip(dataset.shape, dataset.chunks, strict=True)
+        found, expected = dataset.id.get_num_chunks(), math.prod(-(-n // c) for n, c in pairs)
+        unit = "chunks"
+    else:
+        found, expected = dataset.id.get_storage_size(), dataset.size * dataset.dtype.itemsize
+        unit = "bytes"
+    if found < expected:
+        raise ReadError(
+            path,
+            f"{dataset.name} has {found} of {expected} {unit}, the others would read as zeros",
+            "The file was not written to its end: copy it again, or export it again",
+        )
 
 
 def attributes(entry: Any) -> dict[str, Any]:

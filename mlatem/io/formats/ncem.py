@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py
 
+from mlatem.errors import ReadError
 from mlatem.io.formats.common import (
     AxisOverrides,
     acquisition_values,
@@ -24,7 +25,7 @@ from mlatem.io.formats.gridded import (
     is_map,
     refuse_without_map,
 )
-from mlatem.io.formats.hdf5 import attributes, text
+from mlatem.io.formats.hdf5 import attributes, check_whole, text
 from mlatem.io.signals import RawSignals
 from mlatem.io.views import HdfArray
 from mlatem.settings import Convert
@@ -103,9 +104,10 @@ def _array_groups(file: h5py.File) -> list[str]:
 
 
 def _signal(path: Path, group: h5py.Group) -> dict[str, Any]:
+    check_whole(group["data"], str(path))
     data = HdfArray(path, f"{group.name}/data")
     first = 0 if "dim0" in group else 1
-    axes = [_axis(path, group, f"dim{first + i}", i) for i in range(data.ndim)]
+    axes = [_axis(path, group, f"dim{first + i}", i, n) for i, n in enumerate(data.shape)]
     stored = attributes(group)
     general = {"title": group.name.rsplit("/", 1)[-1], "original_filename": path.name}
     return {
@@ -119,11 +121,17 @@ def _signal(path: Path, group: h5py.Group) -> dict[str, Any]:
     }
 
 
-def _axis(path: Path, group: h5py.Group, name: str, index: int) -> dict[str, Any]:
+def _axis(path: Path, group: h5py.Group, name: str, index: int, size: int) -> dict[str, Any]:
     """Axis of one dimension; two positions stand for a whole axis in files of HyperSpy."""
     if name not in group:
         return {"name": f"axis {index}", "offset": 0.0, "scale": 1.0, "units": ""}
     dataset = group[name]
+    if dataset.size not in (2, size):
+        raise ReadError(
+            str(path),
+            f"{dataset.name} has {dataset.size} positions for {size} of the data",
+            "Export the map again",
+        )
     # "[n_m]" is nm: brackets around, a line below between every two letters.
     units = text(dataset.attrs.get("units", "")).strip("[]").replace("_", "")
     label = text(dataset.attrs.get("name", "")) or name

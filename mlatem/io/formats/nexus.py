@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from mlatem.errors import ReadError
 from mlatem.io.formats.common import (
     AxisOverrides,
     named_trees,
@@ -17,7 +18,7 @@ from mlatem.io.formats.common import (
     survey_image,
 )
 from mlatem.io.formats.gridded import even_axis, in_map_order, is_map, refuse_without_map
-from mlatem.io.formats.hdf5 import text, tree_of
+from mlatem.io.formats.hdf5 import check_whole, text, tree_of
 from mlatem.io.formats.hyperspy import acquisition_of_tree
 from mlatem.io.signals import RawSignals
 from mlatem.io.views import HdfArray
@@ -93,8 +94,9 @@ def _signal_name(group: h5py.Group) -> str:
 
 def _signal(path: Path, file: h5py.File, group: h5py.Group, name: str) -> dict[str, Any]:
     data = group[name]
+    check_whole(data, str(path))
     names = _axis_names(group, data)
-    axes = [_axis(path, group, axis, index) for index, axis in enumerate(names)]
+    axes = [_axis(path, group, axis, index, data.shape[index]) for index, axis in enumerate(names)]
     entry = group.name.strip("/").split("/")[0]
     stored = file.get(f"{entry}/{_HYPERSPY_METADATA}")
     metadata = tree_of(stored) if isinstance(stored, h5py.Group) else {}
@@ -141,9 +143,15 @@ def _axis_names(group: h5py.Group, data: h5py.Dataset) -> list[str]:
     return names
 
 
-def _axis(path: Path, group: h5py.Group, name: str, index: int) -> dict[str, Any]:
+def _axis(path: Path, group: h5py.Group, name: str, index: int, size: int) -> dict[str, Any]:
     entry = group.get(name) if name != "." else None
     if not isinstance(entry, h5py.Dataset):
         return {"name": f"axis {index}", "offset": 0.0, "scale": 1.0, "units": ""}
+    if entry.size not in (1, size):
+        raise ReadError(
+            str(path),
+            f"{entry.name} has {entry.size} positions for {size} of the data",
+            "Export the map again",
+        )
     units = text(entry.attrs.get("units", ""))
     return even_axis(entry[()], name=name, units=units, path=str(path))

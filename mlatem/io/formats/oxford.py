@@ -25,7 +25,7 @@ from mlatem.io.formats.common import (
     spectrum_image,
     survey_image,
 )
-from mlatem.io.formats.hdf5 import text, tree_of
+from mlatem.io.formats.hdf5 import check_whole, text, tree_of
 from mlatem.io.signals import RawSignals
 from mlatem.io.views import bounds_of
 from mlatem.model import Acquisition
@@ -134,6 +134,7 @@ def _eds_group(path: Path, root: h5py.Group) -> h5py.Group:
 def _signal(path: Path, group: h5py.Group) -> tuple[dict[str, Any], tuple[int, int, int]]:
     header = group["Header"]
     ny, nx = int(_number(header, "Y Cells") or 0), int(_number(header, "X Cells") or 0)
+    check_whole(group["Data/Spectrum"], str(path))
     n_pixels, n_channels = group["Data/Spectrum"].shape
     if ny * nx != n_pixels:
         raise ReadError(

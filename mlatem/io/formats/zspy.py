@@ -43,8 +43,12 @@ class ZspyArray:
         self.ndim = len(self.shape)
 
     def __getitem__(self, region: Any) -> NDArray[Any]:
-        with opened(self._path) as root:
-            return np.asarray(root[self._name][region])
+        try:
+            with opened(self._path) as root:
+                return np.asarray(root[self._name][region])
+        except Exception as error:
+            # Codecs and archives raise unrelated types on damaged chunks.
+            raise OSError(f"{type(error).__name__}: {error}") from error
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[...], dtype=dtype)
