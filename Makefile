@@ -46,7 +46,7 @@ lint: $(VENV)/.installed ## Check style, types and layers only
 	$(BIN)/validate-pyproject pyproject.toml
 
 unit: $(VENV)/.installed ## Run the tests only; for example: make unit ARGS="-k tiling"
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(ARGS)
 
 docs: $(VENV)/.installed-docs ## Build the documentation into build/docs
 	$(BIN)/sphinx-build -W --keep-going --quiet docs build/docs

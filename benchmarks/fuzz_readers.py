@@ -66,6 +66,9 @@ TARGETS = {
     "hyperspy": Target(write=samples.write_hspy, suffix=".hspy"),
     "hyperspy-exported": Target(("nist-tutorial/core_shell.hspy",)),
     "ripple": Target(write=samples.write_ripple, suffix=".rpl"),
+    "jeol": Target(("rsciio/jeol/InvalidFrame/Sample/00_Dummy-Data/Dummy-Data_0000015.pts",)),
+    "gatan": Target(("rsciio/digitalmicrograph/3D/EELS_SI.dm4",)),
+    "tia": Target(("rsciio/tia/old/16x16-spectrum_image-5x5x1024_1.ser",)),
 }
 
 

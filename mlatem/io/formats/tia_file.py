@@ -21,6 +21,8 @@ _SIGNATURE = b"II\x97\x01"
 _SPECTRA, _IMAGES = 0x4120, 0x4122
 _POSITION_TAG = 0x4142
 #: Files up to this version have offsets of 4 bytes, later ones of 8.
+#: Descriptions and units of dimensions are a few words.
+_LONGEST_TEXT = 4096
 _LAST_SHORT_VERSION = 0x210
 _DTYPES = {
     1: "<u1", 2: "<u2", 3: "<u4", 4: "<i1", 5: "<i2", 6: "<i4", 7: "<f4", 8: "<f8", 9: "<c8",
@@ -191,11 +193,19 @@ def _take(file: BinaryIO, dtype: np.dtype[Any]) -> Any:
 def _dimension(file: BinaryIO) -> Dimension:
     """A dimension; its calibration is of the edge of a pixel that need not be the first."""
     found = _take(file, _DIMENSION)
-    file.read(int(_take(file, np.dtype("<u4"))))
-    units = file.read(int(_take(file, np.dtype("<u4")))).decode("utf-8", "replace")
+    _text(file)
+    units = _text(file)
     delta = float(found["delta"])
     offset = float(found["offset"]) + delta * (0.5 - int(found["element"]))
     return Dimension(int(found["size"]), offset, delta, units)
+
+
+def _text(file: BinaryIO) -> str:
+    """A text after its length. Damage makes lengths that no label has, and no memory holds."""
+    length = int(_take(file, np.dtype("<u4")))
+    if length > _LONGEST_TEXT:
+        raise ValueError(f"a label of {length} bytes, expected at most {_LONGEST_TEXT}")
+    return file.read(length).decode("utf-8", "replace")
 
 
 def _records(
