@@ -21,9 +21,9 @@ _SIGNATURE = b"II\x97\x01"
 _SPECTRA, _IMAGES = 0x4120, 0x4122
 _POSITION_TAG = 0x4142
 #: Files up to this version have offsets of 4 bytes, later ones of 8.
+_LAST_SHORT_VERSION = 0x210
 #: Descriptions and units of dimensions are a few words.
 _LONGEST_TEXT = 4096
-_LAST_SHORT_VERSION = 0x210
 _DTYPES = {
     1: "<u1", 2: "<u2", 3: "<u4", 4: "<i1", 5: "<i2", 6: "<i4", 7: "<f4", 8: "<f8", 9: "<c8",
     10: "<c16",
