@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from mlatem.errors import InputError
 from mlatem.physics.atomic import atomic_weight, density_g_cm3
 from mlatem.simulation.emission import Emission
 from mlatem.specimen import Simulate, SpecimenPhase
@@ -29,7 +30,7 @@ class Expectation:
     spectra: Array
     """Counts per unit of `amount`, shape (n_phases, n_nodes, n_energy)."""
     amount: Array
-    """Atoms of each phase per area, shape (ny, nx, n_phases); arbitrary unit."""
+    """Atoms of each phase per area, shape (ny, nx, n_phases); in nm mol/cm3."""
     weight: Array
     """Shares of the nodes that make up a pixel's mass thickness, shape (ny, nx, n_nodes)."""
     mass_thickness: Array
@@ -82,6 +83,11 @@ def expectation(
     -------
     Expectation
 
+    Raises
+    ------
+    InputError
+        If no line falls on the energy axis.
+
     Notes
     -----
     Pixel and channel hold, summed over phases p with volume fraction f, density rho and mean atomic
@@ -105,6 +111,7 @@ def expectation(
     share = specimen.physics.continuum_fraction
     presence = np.einsum("yxp,yxn->pn", amount, weight, optimize=True)
     line_counts = float((presence[..., None] * lines).sum())
+    _check_lines(line_counts, specimen, emission)
     continuum_counts = float((presence[..., None] * continuum).sum())
     spectra = lines + share / (1.0 - share) * line_counts / continuum_counts * continuum
     spectra += spectra.sum(axis=2, keepdims=True) * emission.system_spectrum()
@@ -118,6 +125,16 @@ def phase_density(phase: SpecimenPhase) -> float:
     if phase.density_g_cm3 is not None:
         return phase.density_g_cm3
     return density_g_cm3(phase.composition)
+
+
+def _check_lines(line_counts: float, specimen: Simulate, emission: Emission) -> None:
+    if line_counts <= 0:
+        first, last = emission.file_energy_kev[[0, -1]]
+        raise InputError(
+            f"specimen {specimen.name!r}: no line of {', '.join(specimen.elements)} falls on the "
+            f"energy axis from {first:g} to {last:g} keV; mend first_channel_kev, n_channels or "
+            "channel_ev"
+        )
 
 
 def _mean_atomic_weight(phase: SpecimenPhase) -> float:

@@ -17,11 +17,15 @@ from mlatem.simulation.emission import Emission, mean_power_of_z
 from mlatem.simulation.expectation import Expectation, expectation, phase_density
 from mlatem.simulation.geometry import thickness_nm, volume_fractions
 from mlatem.specimen import Simulate
+from mlatem.units import AVOGADRO_PER_MOL
 
 _logger = logging.getLogger(__name__)
 
 #: Power of the atomic number with which atoms scatter to the annular detector.
 _HAADF_EXPONENT = 1.7
+
+#: Cubic centimetres in a cubic nanometre.
+_CM3_PER_NM3 = 1e-21
 
 #: Streams of random numbers: each has a seed of its own, so that one never shifts another.
 _GEOMETRY, _ERRORS, _HAADF, _COUNTS = range(4)
@@ -40,8 +44,9 @@ class Simulation:
     """Annular dark-field image (y, x), arbitrary unit, coordinates in nm."""
     truth: xr.Dataset
     """`atomic_percent` (phase, element); `density` (phase), g/cm3; `volume_fraction` (y, x, phase);
-    `thickness` (y, x), nm; `mass_thickness` (y, x), kg/m2; `expected_counts` (y, x, phase);
-    `spectrum` (phase, energy), each adding up to 1, with continuum and stray lines."""
+    `thickness` (y, x), nm; `mass_thickness` (y, x), kg/m2; `atoms_per_area` (y, x, phase), 1/nm2;
+    `expected_counts` (y, x, phase); `spectrum` (phase, energy), each adding up to 1, with
+    continuum and stray lines."""
 
 
 def simulate(settings: Simulate, *, seed: int | None = None) -> Simulation:
@@ -173,6 +178,7 @@ def _truth(
         for phase in settings.phases
     ]
     density = [phase_density(phase) for phase in settings.phases]
+    atoms = AVOGADRO_PER_MOL * _CM3_PER_NM3 * means.amount
     return xr.Dataset(
         {
             "atomic_percent": (("phase", "element"), np.array(percent), {"units": "%"}),
@@ -180,6 +186,7 @@ def _truth(
             "volume_fraction": (("y", "x", "phase"), fractions, {"units": "1"}),
             "thickness": (("y", "x"), thickness, {"units": "nm"}),
             "mass_thickness": (("y", "x"), means.mass_thickness, {"units": "kg/m2"}),
+            "atoms_per_area": (("y", "x", "phase"), atoms, {"units": "1/nm2"}),
             "expected_counts": (("y", "x", "phase"), means.by_phase(), {"units": "1"}),
             "spectrum": (("phase", "energy"), means.phase_spectra(), {"units": "1"}),
         },

@@ -70,6 +70,13 @@ def test_truth_adds_up():
     assert expected == pytest.approx(100 * 24 * 20)
 
 
+def test_atoms_per_area_of_iron():
+    iron = ({"name": "iron", "atomic_percent": {"Fe": 100}, "density_g_cm3": 7.874},)
+    truth = simulate(specimen(phases=iron, thickness={"mean_nm": 10})).truth
+    # Body-centred cubic: two atoms in a cell of 0.28665 nm.
+    assert float(truth["atoms_per_area"].mean()) == pytest.approx(20 / 0.28665**3, rel=2e-3)
+
+
 def test_counts_are_poisson_around_their_expectation():
     simulation = simulate(specimen(counts_per_pixel=400))
     mean = simulation.truth["expected_counts"].sum("phase").values
@@ -164,6 +171,13 @@ def test_haadf_is_brighter_where_there_is_metal():
 def test_negative_seed():
     with pytest.raises(InputError, match="seed is -1"):
         simulate(specimen(), seed=-1)
+
+
+def test_axis_without_lines():
+    with pytest.raises(
+        InputError, match="no line of O, Si, Fe, Ni falls on the energy axis from 3"
+    ):
+        simulate(specimen(first_channel_kev=30.0))
 
 
 def test_element_without_x_rays():
