@@ -27,6 +27,8 @@ _OFFSET_STEP_EV = 4.0
 _GAIN_STEPS = 17
 #: A parameter whose uncertainty is this part of its prior was not determined by the data.
 _UNDETERMINED = 0.7
+#: A correction beyond this part of the largest that is looked for was stopped by that limit.
+_EDGE_SHARE = 0.99
 #: Units in which the parameters are of order one: keV, relative, eV.
 _SCALE = np.array([1e-3, 1e-4, 1.0])
 
@@ -78,7 +80,8 @@ def fit_axis(
     Returns
     -------
     AxisFit
-        Not fitted, with the reason, where the options or too few counts forbid it.
+        Not fitted, with the reason, where the options or too few counts forbid it, or where the
+        best axis lies at the edge of what the options allow.
 
     Raises
     ------
@@ -132,6 +135,9 @@ def fit_axis(
         max_nfev=20,
     )
     offset, gain, noise = solved.x * _SCALE
+    if abs(offset) > _EDGE_SHARE * reach[0] or abs(gain) > _EDGE_SHARE * reach[1]:
+        # The minimum lies elsewhere: neither value nor curvature at the edge means anything.
+        return unfitted(noise_ev, _edge_reason(offset, gain))
     sigma = np.sqrt(np.diag(np.linalg.inv(solved.jac.T @ solved.jac))) * _SCALE
     return AxisFit(
         offset_kev=float(offset),
@@ -152,6 +158,14 @@ def signed_root_deviance(counts: Array, model: Array) -> Array:
     deviance = 2.0 * (counts * np.log(ratio) - (counts - model))
     root: Array = np.sign(counts - model) * np.sqrt(np.maximum(deviance, 0.0))
     return root
+
+
+def _edge_reason(offset: float, gain: float) -> str:
+    return (
+        f"the best axis (shift {1e3 * offset:+.0f} eV, stretch {1e4 * gain:+.0f}e-4) lies at the "
+        "edge of what is looked for: check the elements, or raise calibrate.max_offset_ev and "
+        "calibrate.max_gain"
+    )
 
 
 def _reason(total: float, shares: Array) -> str:

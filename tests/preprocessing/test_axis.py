@@ -96,7 +96,30 @@ def test_a_single_line_does_not_determine_everything_and_that_is_said():
     assert "gain" in fit.reason
 
 
-@pytest.mark.parametrize("bad", [np.zeros(ENERGY.size), np.full(ENERGY.size, np.nan)])
+@pytest.mark.parametrize(("offset_kev", "gain"), [(0.08, 0.0), (0.0, 9e-3)])
+def test_an_axis_beyond_what_is_looked_for_is_kept_and_that_is_said(offset_kev, gain):
+    counts = spectrum(1e5, offset_kev=offset_kev, gain=gain, noise_ev=55.0)
+    fit = fit_axis(counts, ENERGY, build, noise_ev=50.0, options=OPTIONS)
+    assert not fit.fitted
+    assert (fit.offset_kev, fit.gain, fit.noise_ev) == (0.0, 0.0, 50.0)
+    assert fit.gain_sigma is None
+    assert "calibrate.max_offset_ev" in fit.reason
+    wider = settings.Calibrate(max_offset_ev=120.0, max_gain=0.012)
+    found = fit_axis(counts, ENERGY, build, noise_ev=50.0, options=wider)
+    assert found.fitted
+    assert abs(found.offset_kev - offset_kev) < 5 * found.offset_sigma_kev
+    assert abs(found.gain - gain) < 5 * found.gain_sigma
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        np.zeros(ENERGY.size),
+        np.full(ENERGY.size, np.nan),
+        np.full(ENERGY.size, -1.0),
+        np.zeros(0),
+    ],
+)
 def test_unusable_spectra_are_refused(bad):
     with pytest.raises(InputError):
         fit_axis(bad, ENERGY, build, noise_ev=50.0, options=OPTIONS)
