@@ -7,6 +7,15 @@ import numpy as np
 
 from mlatem.reporting.inputs import ReportInputs
 
+#: Beams of transmission microscopes have at least about this energy.
+_LEAST_TRANSMISSION_KEV = 40.0
+
+_BULK = (
+    "An SEM or a beam of {energy:g} keV: if the specimen is bulk, the beam slows down and the "
+    "X-rays come from the depth. The thin-film model has neither (no ZAF or phi-rho-z correction), "
+    "so that the at% can be wrong by far more than both \N{PLUS-MINUS SIGN}."
+)
+
 
 def caveats(inputs: ReportInputs) -> tuple[str, ...]:
     """Sentences on what the numbers leave out, as far as it holds for this dataset."""
@@ -29,8 +38,8 @@ def caveats(inputs: ReportInputs) -> tuple[str, ...]:
         )
     if calibration.mass_thickness_kg_m2.value > 0:
         sentences.append(
-            "Absorption is corrected with one mean thickness and composition for the whole map, "
-            "for a flat film; fluorescence and edges of particles are left out."
+            "Absorption is corrected with one mean thickness for the whole map and the composition "
+            "of each phase, for a flat film; fluorescence and edges of particles are left out."
         )
     else:
         sentences.append(
@@ -45,6 +54,15 @@ def caveats(inputs: ReportInputs) -> tuple[str, ...]:
         "The pixel maps of \N{GREEK SMALL LETTER SIGMA} take the compositions of the phases as "
         "exact. Only elements that were named are fitted: see the residuals for missed ones."
     )
+    if _is_likely_bulk(inputs):
+        sentences.insert(0, _BULK.format(energy=calibration.beam_energy_kev.value))
     if factorization.attrs.get("converged") is False:
         sentences.insert(0, "The factorisation did not converge: read every number here with care.")
     return tuple(sentences)
+
+
+def _is_likely_bulk(inputs: ReportInputs) -> bool:
+    """Whether the file names an SEM or the beam hardly passes a specimen."""
+    entry = inputs.acquisition.get("signal_type")
+    is_sem = entry is not None and str(entry.value).endswith("SEM")
+    return is_sem or inputs.calibration.beam_energy_kev.value < _LEAST_TRANSMISSION_KEV

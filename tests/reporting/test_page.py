@@ -9,6 +9,7 @@ import pytest
 from mlatem.errors import InputError
 from mlatem.model import Acquisition, Decision, Estimate, PhaseTable, Verdict
 from mlatem.reporting import Survey, render_report
+from mlatem.reporting.caveats import caveats
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -168,6 +169,21 @@ def test_known_thickness_changes_the_caveat(make):
     text = _Page(render_report(make.inputs(calibration=calibration)).html).text
     assert "26.5 \N{MICRO SIGN}g/cm² user" in text
     assert "absorption is not corrected" not in text
+    assert "composition of each phase, for a flat film" in text
+
+
+@pytest.mark.parametrize(
+    ("signal_type", "beam_kev", "is_told"),
+    [("EDS_TEM", 200.0, False), ("EDS_SEM", 200.0, True), ("EDS_TEM", 15.0, True)],
+)
+def test_a_thin_film_model_of_a_bulk_specimen_is_told(make, signal_type, beam_kev, is_told):
+    inputs = make.inputs(
+        acquisition=Acquisition().updated({"signal_type": signal_type}, "file"),
+        calibration=make.calibration(beam_energy_kev=Estimate(beam_kev, None, "file")),
+    )
+    sentences = caveats(inputs)
+    assert ("no ZAF" in sentences[0]) is is_told
+    assert not is_told or f"{beam_kev:g} keV" in sentences[0]
 
 
 def test_line_scan(make):
