@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem.io.datasets import json_safe
-from mlatem.io.read import folder_suffixes, open_raw
+from mlatem.io.read import open_raw
+from mlatem.io.recognize import folder_suffixes
 from mlatem.io.store import load_spectrum_image, open_store
 from mlatem.model import SpectrumImage
 from mlatem.settings import Convert
