@@ -118,6 +118,18 @@ def convert(
     pixel_size_nm: Annotated[
         float | None, typer.Option(help="Height and width of a pixel, nm.", min=0)
     ] = None,
+    first_frame: Annotated[
+        int | None, typer.Option(min=1, help="First frame to sum, from 1; else the first of all.")
+    ] = None,
+    last_frame: Annotated[
+        int | None, typer.Option(min=1, help="Last frame to sum; else the last of all.")
+    ] = None,
+    separate_detectors: Annotated[
+        bool, typer.Option("--separate-detectors", help="Store the counts of each detector too.")
+    ] = False,
+    separate_frames: Annotated[
+        bool, typer.Option("--separate-frames", help="Store the counts of each frame too.")
+    ] = False,
     memory_limit_gb: Annotated[
         float, typer.Option(help="Refuse a file projected to need more memory, GB.")
     ] = 8.0,
@@ -132,8 +144,15 @@ def convert(
         "energy_offset_kev": energy_offset_kev,
         "pixel_size_nm": pixel_size_nm,
     }
-    limits = settings.Convert(memory_limit_gb=memory_limit_gb)
-    step.convert(raw, store, acquisition_overrides=overrides, settings=limits)
+    values = {
+        "memory_limit_gb": memory_limit_gb,
+        "first_frame": first_frame,
+        "last_frame": last_frame,
+        "separate_detectors": separate_detectors,
+        "separate_frames": separate_frames,
+    }
+    reading = settings.parse({"convert": values}, source="command line").convert
+    step.convert(raw, store, acquisition_overrides=overrides, settings=reading)
     typer.echo(f"wrote {store}")
 
 

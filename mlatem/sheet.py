@@ -38,7 +38,16 @@ def _split(value: object, separator: str) -> object:
 
 
 #: Columns that decide how a raw file is read.
-AXES_COLUMNS = ("signal_type", "energy_scale_kev", "energy_offset_kev", "pixel_size_nm")
+AXES_COLUMNS = (
+    "signal_type",
+    "energy_scale_kev",
+    "energy_offset_kev",
+    "pixel_size_nm",
+    "first_frame",
+    "last_frame",
+)
+
+_FRAMES = ("first_frame", "last_frame")
 
 Elements = Annotated[tuple[str, ...], BeforeValidator(lambda v: _split(v, ","))]
 Paths = Annotated[tuple[str, ...], BeforeValidator(lambda v: _split(v, ";"))]
@@ -77,6 +86,12 @@ class DatasetRow(BaseModel):
     )
     pixel_size_nm: Positive | None = Field(
         None, description="Height and width of a pixel, nm, for files without calibration."
+    )
+    first_frame: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="First frame that is summed; takes precedence over the configuration."
+    )
+    last_frame: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Last frame that is summed, for example before the specimen drifted."
     )
     raw_pid: str | None = Field(None, description="Persistent identifier of the raw data.")
     sample_id: str | None = Field(None, description="Sample, shown in the report.")
@@ -144,7 +159,13 @@ class DatasetRow(BaseModel):
     @property
     def axes(self) -> dict[str, Any]:
         """Values that override the file's axes and type of signal."""
-        return {name: getattr(self, name) for name in AXES_COLUMNS}
+        return {name: getattr(self, name) for name in AXES_COLUMNS if name not in _FRAMES}
+
+    @property
+    def frames(self) -> dict[str, int]:
+        """The frames to sum, as far as the row names them: settings of the conversion."""
+        found = {name: getattr(self, name) for name in _FRAMES}
+        return {name: frame for name, frame in found.items() if frame is not None}
 
 
 def _problems(error: ValidationError) -> list[str]:

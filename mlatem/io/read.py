@@ -109,6 +109,7 @@ def open_raw(
     if not signals.spectrum_images:
         only = f", only {signals.holds}" if signals.holds else ""
         signals.refuse(f"holds no spectrum image{only}", "Name a file with a map of spectra")
+    _check_splits(signals, settings)
     values = {k: v for k, v in given.items() if k not in axis_names - {"signal_type"}}
     images = tuple(
         replace(image, acquisition=image.acquisition.updated(values, "user"))
@@ -152,6 +153,35 @@ def _source(path: Path, reader: str, settings: Convert) -> dict[str, Any]:
     return {**source, "sha256": sha256_of(path)} if settings.hash_inputs else source
 
 
+def _check_splits(signals: RawSignals, settings: Convert) -> None:
+    """Refuse frames that a file does not tell apart, and say what cannot be kept apart.
+
+    Raises
+    ------
+    ReadError
+        If some frames are asked for of a file that knows only their sum.
+    """
+    is_range = settings.first_frame is not None or settings.last_frame is not None
+    if signals.n_frames is None and is_range:
+        signals.refuse(
+            "does not tell its frames apart, so that some of them cannot be summed",
+            "Leave first_frame and last_frame empty for this file; Velox and JEOL event streams "
+            "have frames",
+        )
+    if signals.n_frames is None and settings.separate_frames:
+        _logger.warning(
+            "%s: convert.separate_frames has no effect: the file does not tell its frames apart",
+            signals.path,
+        )
+    axes = {split.axis for split in signals.splits}
+    if settings.separate_detectors and "detector" not in axes:
+        _logger.warning(
+            "%s: convert.separate_detectors has no effect: the file holds one detector, or the sum "
+            "of all",
+            signals.path,
+        )
+
+
 def _joined(opened: Sequence[RawSignals]) -> RawSignals:
     """Signals of several files as one dataset.
 
@@ -170,6 +200,7 @@ def _joined(opened: Sequence[RawSignals]) -> RawSignals:
                     "make a dataset of each file"
                 )
             claims[kind] = signals.path
+    with_xrays = next((signals for signals in opened if signals.xray_map is not None), None)
     return RawSignals(
         spectrum_images=with_grid_warnings([i for s in opened for i in s.spectrum_images]),
         surveys=ordered_surveys([survey for s in opened for survey in s.surveys]),
@@ -178,4 +209,7 @@ def _joined(opened: Sequence[RawSignals]) -> RawSignals:
         path=";".join(s.path for s in opened),
         resident_bytes=sum(s.resident_bytes for s in opened),
         holds="; ".join(s.holds for s in opened if s.holds),
+        detector_spectra=with_xrays.detector_spectra if with_xrays else None,
+        splits=with_xrays.splits if with_xrays else (),
+        n_frames=with_xrays.n_frames if with_xrays else None,
     )

@@ -56,33 +56,44 @@ def load_velox(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals
     images = _reader("emd").file_reader(str(path), select_type="images", load_SI_image_stack=True)
     if stored is None:
         return velox.image_signals(path, images, velox_file.content(path))
-    return velox.signals(path, stored, images, axes)
+    return velox.signals(path, stored, images, axes, settings)
 
 
 def load_bruker(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    """The map and the images of a .bcf file."""
+    """The maps of all detectors and the images of a .bcf file."""
     bruker_container.check_container(path)
     api = _reader("bruker._api")
     file = api.BCF_reader(str(path))
-    bruker.check_single_map(path, len(file.available_indexes))
+    maps = (_bruker_map(path, api, file, index, settings) for index in file.available_indexes)
+    return bruker.signals(path, maps, api.bcf_images(file), axes, settings)
+
+
+def _bruker_map(
+    path: Path, api: Any, file: Any, index: int, settings: Convert
+) -> bruker.DetectorMap:
+    """The map of one detector, in a type that holds its counts."""
     header = file.header
-    spectrum = np.asarray(header.spectra_data[file.def_index].data)
+    spectrum = np.asarray(header.spectra_data[index].data)
     shape = (int(header.image.height), int(header.image.width), len(spectrum))
-    packed = file.get_file(f"EDSDatabase/SpectrumData{file.def_index}")
+    packed = file.get_file(f"EDSDatabase/SpectrumData{index}")
     blocks, block_size, _ = packed.get_iter_and_properties()
     bruker.check_stream(path, blocks, block_size, *shape[:2])
+    n_resident = 1 if len(file.available_indexes) == 1 else 2
+    if settings.separate_detectors:
+        n_resident = len(file.available_indexes) + 1
 
     def decode(dtype: np.dtype[Any]) -> Any:
-        size = math.prod(shape) * dtype.itemsize
+        size = math.prod(shape) * dtype.itemsize * n_resident
         needed = projected_memory_bytes(shape, dtype.itemsize, resident_bytes=size)
         refuse_above_limit(needed, settings.memory_limit_gb, label=str(path))
         header.estimate_map_depth = lambda **_: dtype.type
-        return api.bcf_hyperspectra(file, downsample=1)[0]
+        return api.bcf_hyperspectra(file, index=index, downsample=1)[0]
 
-    signal = decode(np.dtype(header.estimate_map_depth()))
+    depth = type(header).estimate_map_depth(header, index=index)
+    signal = decode(np.dtype(depth))
     if bruker.has_overflow(signal["data"], spectrum):
         signal = decode(np.dtype(np.uint32))
-    return bruker.signals(path, signal, api.bcf_images(file), spectrum, axes)
+    return bruker.DetectorMap(signal, spectrum)
 
 
 def load_hyperspy(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
@@ -107,13 +118,14 @@ def load_ripple(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignal
 
 def load_jeol(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
     """The map of a .pts file."""
-    return jeol.signals(path, jeol_file.load_pts(path, _reader("jeol._api")._parsejeol), axes)
+    file = jeol_file.load_pts(path, _reader("jeol._api")._parsejeol)
+    return jeol.signals(path, file, axes, settings)
 
 
 def load_jeol_project(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
     """The map of a project and the images of its view."""
     api = _reader("jeol._api")
-    return jeol_project.signals(path, api._parsejeol, api.file_reader, axes)
+    return jeol_project.signals(path, api._parsejeol, api.file_reader, axes, settings)
 
 
 def load_jeol_image(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:

@@ -78,7 +78,9 @@ def _opened(paths: Sequence[str], row: DatasetRow, settings: _settings.Convert) 
     return open_raw(
         paths,
         acquisition_overrides={**row.acquisition, **row.axes},
-        settings=settings.model_copy(update={"hash_inputs": False}),
+        settings=_settings.with_frames(settings, row.frames).model_copy(
+            update={"hash_inputs": False}
+        ),
     )
 
 
