@@ -118,6 +118,9 @@ def convert(
     pixel_size_nm: Annotated[
         float | None, typer.Option(help="Height and width of a pixel, nm.", min=0)
     ] = None,
+    pair_files: Annotated[
+        bool, typer.Option(help="Add files beside that are of the same acquisition (Gatan, TIA).")
+    ] = True,
     first_frame: Annotated[
         int | None, typer.Option(min=1, help="First frame to sum, from 1; else the first of all.")
     ] = None,
@@ -146,6 +149,7 @@ def convert(
     }
     values = {
         "memory_limit_gb": memory_limit_gb,
+        "pair_files": pair_files,
         "first_frame": first_frame,
         "last_frame": last_frame,
         "separate_detectors": separate_detectors,

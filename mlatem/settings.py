@@ -32,6 +32,10 @@ class Convert(_Record):
         8.0, description="Refuse a file whose conversion is projected to need more memory, GB."
     )
     hash_inputs: bool = Field(True, description="Store the SHA-256 of every raw file.")
+    pair_files: bool = Field(
+        True,
+        description="Add the files beside a .dm3, .dm4 or .ser that are of its acquisition.",
+    )
     separate_detectors: bool = Field(
         False, description="Store the counts of each X-ray detector too, where the file has them."
     )

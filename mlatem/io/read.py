@@ -16,6 +16,7 @@ import xarray as xr
 from mlatem.errors import InputError, MlatemError, ReadError
 from mlatem.io.counts import EAGER_CHECK_BYTES, check_counts
 from mlatem.io.formats.common import AxisOverrides, ordered_surveys
+from mlatem.io.pairing import candidates, companions_of, with_doubts
 from mlatem.io.recognize import DAMAGED, format_of
 from mlatem.io.signals import RawSignals, group_of, with_grid_warnings
 from mlatem.io.sources import package_versions, sha256_of, size_bytes
@@ -23,6 +24,9 @@ from mlatem.io.store import to_tree
 from mlatem.settings import Convert
 
 _logger = logging.getLogger(__name__)
+
+#: What the user says of the axes of one map.
+_OF_ONE_MAP = frozenset({"energy_offset_kev", "energy_scale_kev", "signal_type"})
 
 
 def read(
@@ -97,9 +101,11 @@ def open_raw(
     given = {k: v for k, v in (acquisition_overrides or {}).items() if v is not None}
     axis_names = {field.name for field in fields(AxisOverrides)}
     axes = AxisOverrides(**{k: v for k, v in given.items() if k in axis_names})  # type: ignore[arg-type]
-    opened = [_open_one(p, axes, settings) for p in paths]
+    opened = with_doubts([_open_one(p, axes, settings) for p in paths])
+    if len(paths) == 1 and settings.pair_files and not given.keys() & _OF_ONE_MAP:
+        opened += _paired(paths[0], opened[0], axes, settings)
     n_maps = sum(len(signals.spectrum_images) for signals in opened)
-    of_one_map = sorted(given.keys() & {"energy_offset_kev", "energy_scale_kev", "signal_type"})
+    of_one_map = sorted(given.keys() & _OF_ONE_MAP)
     if of_one_map and n_maps > 1:
         raise InputError(
             f"{';'.join(map(str, paths))}: {', '.join(of_one_map)} can hold for one spectrum "
@@ -141,6 +147,32 @@ def _open_one(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
             str(path), f"cannot be read ({type(error).__name__}: {words})", DAMAGED
         ) from error
     return replace(signals, sources=sources)
+
+
+def _paired(
+    path: Path, named: RawSignals, axes: AxisOverrides, settings: Convert
+) -> list[RawSignals]:
+    """Files beside the one that was named that are of its acquisition without doubt."""
+    if named.identity is None or not named.spectrum_images:
+        return []
+    found = []
+    for file in candidates(path):
+        try:
+            found.append(_open_one(file, axes, settings.model_copy(update={"hash_inputs": False})))
+        except MlatemError as error:
+            _logger.info("%s is not looked at as a companion of %s: %s", file, path.name, error)
+    paired = []
+    for signals, words in companions_of(named, found):
+        _logger.info(
+            "%s: taken along with %s, as %s; convert.pair_files: false reads it alone",
+            signals.path,
+            path.name,
+            words,
+        )
+        sources = [_source(Path(signals.path), str(s["reader"]), settings) for s in signals.sources]
+        noted = tuple({**source, "paired_because": words} for source in sources)
+        paired.append(replace(signals, sources=noted))
+    return paired
 
 
 def _source(path: Path, reader: str, settings: Convert) -> dict[str, Any]:

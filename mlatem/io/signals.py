@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from mlatem.errors import InputError, ReadError
+from mlatem.io.identity import Identity
 from mlatem.model import SpectrumImage
 
 
@@ -53,6 +54,8 @@ class RawSignals:
     """Memory that the signals hold while they are open."""
     files_beside: tuple[Path, ...] = ()
     """Files that `path` names and that were read with it."""
+    identity: Identity | None = None
+    """Which acquisition the file is part of; None where it does not tell."""
     detector_spectra: xr.DataArray | None = None
     """Sum spectrum of each X-ray detector (detector, energy) as it went into the map; None where
     the file does not tell detectors apart."""
@@ -144,8 +147,8 @@ def group_of(image: SpectrumImage) -> str:
 
 
 def with_grid_warnings(images: Sequence[SpectrumImage]) -> tuple[SpectrumImage, ...]:
-    """Spectrum images of several files; a core and a low loss of other sizes carry a warning."""
-    sizes = {group_of(image): image.shape[:2] for image in images if image.technique == "eels"}
+    """Spectrum images of several files; where their sizes differ, all carry a warning."""
+    sizes = {group_of(image): image.shape[:2] for image in images}
     if len(set(sizes.values())) < 2:
         return tuple(images)
     found = " but ".join(f"{group} has {ny} x {nx} pixels" for group, (ny, nx) in sizes.items())
@@ -154,7 +157,5 @@ def with_grid_warnings(images: Sequence[SpectrumImage]) -> tuple[SpectrumImage, 
         replace(
             image, attrs={**image.attrs, "warnings": [*image.attrs.get("warnings", ()), sentence]}
         )
-        if image.technique == "eels"
-        else image
         for image in images
     )

@@ -23,6 +23,7 @@ from mlatem.io.formats.common import (
 from mlatem.io.formats.hyperspy import acquisition_of_tree
 from mlatem.io.formats.mapping import Table, mapped_metadata, tag
 from mlatem.io.formats.tia_file import Dimension, SerCube, SerFile, first_image, read_ser
+from mlatem.io.identity import Identity
 from mlatem.io.signals import RawSignals
 from mlatem.model import Acquisition, SpectrumImage, Value
 
@@ -66,6 +67,12 @@ def emi_file(path: Path) -> tuple[Path, int] | None:
         if candidate.is_file():
             return candidate, int(found.group(2)) - 1
     return None
+
+
+def siblings(path: Path) -> list[Path]:
+    """All .ser files of the .emi file of a .ser file; itself where there is no .emi file."""
+    found = emi_file(path)
+    return [path] if found is None else ser_files(found[0])
 
 
 def companions(path: Path) -> list[Path]:
@@ -119,7 +126,16 @@ def signals(path: Path, trees: Trees, table: Table, overrides: AxisOverrides) ->
         original_metadata=original,
         path=str(path),
         holds="; ".join(held),
+        identity=_identity(path),
     )
+
+
+def _identity(path: Path) -> Identity | None:
+    """A .ser file belongs to the others of its .emi file; an .emi file stands for all of them."""
+    if path.suffix.lower() != ".ser":
+        return None
+    others = {str(file.absolute()) for file in siblings(path) if file.name != path.name}
+    return Identity(own=frozenset({str(path.absolute())}), points_to=frozenset(others))
 
 
 def _map(
