@@ -89,12 +89,16 @@ def _grow(tree: Any, values: Any) -> None:
         elif key == "warnings":
             for sentence in value:
                 tree.add(f"[bold]warning[/bold]: {sentence}")
+        elif value in ([], {}):
+            continue
+        elif key == "versions":
+            tree.add(f"{key}: {', '.join(f'{name} {number}' for name, number in value.items())}")
         elif isinstance(value, list) and not any(isinstance(v, dict | list) for v in value):
             tree.add(f"{key}: {', '.join(_short(v) for v in value)}")
         elif isinstance(value, dict | list) and value:
-            name = value.get("name") if isinstance(value, dict) else None
+            name = value.get("name", value.get("file")) if isinstance(value, dict) else None
             _grow(tree.add(f"[bold]{name or key}[/bold]"), value)
-        elif key != "name":
+        elif key not in ("name", "file"):
             tree.add(f"{key}: {_short(value)}")
 
 

@@ -18,6 +18,7 @@ from mlatem.io.read import open_raw
 from mlatem.io.recognize import folder_suffixes
 from mlatem.io.store import load_spectrum_image, open_store
 from mlatem.model import SpectrumImage
+from mlatem.model.acquisition import FIELDS
 from mlatem.settings import Convert
 
 #: Attributes of a spectrum image that are too long to show, or are shown elsewhere.
@@ -122,7 +123,8 @@ def _describe_image(image: SpectrumImage, total: int | float | None) -> dict[str
     if total is not None:
         description["total_counts"] = total
         description["counts_per_pixel"] = round(total / (ny * nx), 2)
-    description["acquisition"] = image.acquisition.to_attrs()
+    attrs = image.acquisition.to_attrs()
+    description["acquisition"] = {name: attrs[name] for name in FIELDS if name in attrs}
     description["details"] = {k: v for k, v in image.attrs.items() if k not in _HIDDEN}
     return description
 

@@ -166,7 +166,6 @@ def test_bruker_metadata(test_data, tmp_path):
     assert image.acquisition["elevation_deg"].value == 18.0
     assert image.acquisition["signal_type"].origin == "default"
     assert "live_time_s" not in image.acquisition
-    assert "energy_resolution_ev" not in image.acquisition
     write_store(signals, tmp_path / "s.zarr")
     survey = load_survey(tmp_path / "s.zarr")
     assert survey.attrs["long_name"] == "HAADF"

@@ -8,6 +8,7 @@ each beside the map of the same number: the maps of a file are one scan, seen by
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ MAX_LOST = 0.005
 #: Part of a channel by which the axes of detectors that are added up may differ: of channels of
 #: 10 eV 1 eV, next to lines of 60 eV and more.
 MAX_SHIFT = 0.1
+#: Where the resolution of X-ray detectors is quoted.
+MN_KA_KEV = 5.895
 #: What the vendor reader calls a map without a name.
 NO_NAME = "Undefined"
 
@@ -269,6 +272,22 @@ def _with_own_width(signal: Signal) -> dict[str, Any]:
     return {**signal, "axes": axes}
 
 
+def _dwell_time_s(scan: Mapping[str, Any]) -> float | None:
+    """Time on a pixel in one frame: `PixelTime` is in us, and repeated for each average."""
+    factors = [scan.get(name) for name in ("PixelTime", "PixelAverage", "LineAverage")]
+    known = [float(factor) for factor in factors if factor is not None]
+    return 1e-6 * math.prod(known) if len(known) == len(factors) else None
+
+
+def _resolution_ev(spectrum: Mapping[str, Any]) -> float | None:
+    """FWHM at Mn Ka from the variance `SigmaAbs` + `SigmaLin` * energy in keV^2."""
+    noise, slope = spectrum.get("SigmaAbs"), spectrum.get("SigmaLin")
+    if noise is None or slope is None or float(noise) + float(slope) * MN_KA_KEV <= 0:
+        return None
+    variance = float(noise) + float(slope) * MN_KA_KEV
+    return round(1e3 * math.sqrt(8 * math.log(2) * variance), 3)
+
+
 def _acquisition(signal: Signal) -> Acquisition:
     tree, metadata = signal["original_metadata"], signal["metadata"]
     analysis, hardware = tree.get("Analysis", {}), tree.get("Hardware", {})
@@ -287,7 +306,10 @@ def _acquisition(signal: Signal) -> Acquisition:
         "stage_tilt_deg": stage.get("Tilt"),
         "real_time_s": detector.get("real_time"),
         "live_time_s": detector.get("live_time"),
+        "dwell_time_s": _dwell_time_s(tree.get("DSP Configuration", {})),
+        "n_frames": max(np.ravel(tree.get("Line counter") or 0)),
         "n_detectors": hardware.get("DetectorCount"),
+        "energy_resolution_ev": _resolution_ev(tree.get("Spectrum", {})),
         "detector": detector.get("detector_type"),
         "signal_type": metadata.get("Signal", {}).get("signal_type"),
         "sample": None if sample == NO_NAME else sample,

@@ -130,6 +130,7 @@ def acquisition_of(tree: Mapping[str, Any], tags: Mapping[str, Any]) -> Acquisit
         "elevation_deg": tag(eds, "Detector Info.Elevation angle"),
         "azimuth_deg": tag(eds, "Detector Info.Azimuthal angle"),
         "solid_angle_sr": tag(eds, "Detector Info.Solid angle"),
+        "sample": tag(tags, "Session Info.Specimen"),
         "live_time_s": tag(eds, "Live time"),
         "real_time_s": tag(eds, "Real time"),
     }

@@ -220,6 +220,7 @@ def _acquisition(file: PtsFile, recorded: Recorded) -> Acquisition:
         "dwell_time_s": number(clocks.get("DwellTime(msec)", 0.0)) / 1e3,
         "n_frames": recorded.n_whole,
         "elevation_deg": _text_or_number(column.get("ElevAng")),
+        "take_off_angle_deg": _text_or_number(column.get("TakeAng")),
         "azimuth_deg": _text_or_number(column.get("DirAng")),
         "energy_resolution_ev": _text_or_number(column.get("MnKaRES")),
         "microscope": column.get("SEM"),

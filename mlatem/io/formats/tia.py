@@ -6,10 +6,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from mlatem.errors import ReadError
@@ -150,7 +151,8 @@ def _map(
     offset = float(ser.record["offset"]) - dispersion * int(ser.record["element"])
     energy = {"name": "energy", "offset": offset, "scale": dispersion, "units": "eV"}
     found = acquisition_of_tree(tree)
-    known = acquisition_values({"date": _date(tag(original, "ObjectInfo.AcquireDate"))})
+    date = _date(tag(original, "ObjectInfo.AcquireDate")) or _first_time(ser)
+    known = acquisition_values({"date": date})
     guessed = {"signal_type": Value(kind, "default")}
     image = spectrum_image(
         {
@@ -220,6 +222,14 @@ def _date(text: Any) -> str | None:
         return datetime.strptime(str(text), "%a %b %d %H:%M:%S %Y").isoformat()
     except ValueError:
         return None
+
+
+def _first_time(ser: SerFile) -> str | None:
+    """When the first record was written, as the .ser file itself has it (seconds since 1970)."""
+    seconds = np.ravel(ser.tree().get("time_s", ()))
+    if not len(seconds) or not seconds[0] > 0:
+        return None
+    return datetime.fromtimestamp(int(seconds[0]), tz=UTC).isoformat()
 
 
 def _describe(ser: SerFile) -> str:

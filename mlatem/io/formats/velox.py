@@ -46,7 +46,7 @@ from mlatem.io.formats.velox_metadata import (
 )
 from mlatem.io.signals import RawSignals, detector_spectra, unique_names
 from mlatem.io.views import NEXT_PIXEL, StreamCube
-from mlatem.model import SpectrumImage
+from mlatem.model import Acquisition, SpectrumImage
 from mlatem.settings import Convert
 
 _logger = logging.getLogger(__name__)
@@ -114,6 +114,13 @@ def signals(
         **details_of(frames, n_frames),
     }
     eels, eels_trees = eels_maps(path, (ny, nx), axes[:2], overrides)
+    date = acquisition.get("date")
+    if date is not None:
+        # Of one scan with the X-ray map, which alone has the time.
+        eels = [
+            replace(m, acquisition=Acquisition({"date": date, **m.acquisition.values_by_name}))
+            for m in eels
+        ]
     if details_of(frames, n_frames):
         eels = [with_warning(map_, _ALL_FRAMES) for map_ in eels]
     analytical = {str(d.get("DetectorName", "")) for d in detectors}
