@@ -126,3 +126,10 @@ def test_tia(opened):
     assert found["date"] == "2016-02-22T11:55:58"
     # Without its .emi file a .ser file knows only when it was written.
     assert numbers_of(opened(TIA_ALONE)) == {"date": "2016-02-22T19:21:08+00:00"}
+
+
+def test_values_that_exspy_invented_in_a_real_file_are_not_the_files(opened):
+    acquisition = opened("nist-tutorial/core_shell.hspy").spectrum_images[0].acquisition
+    for name in ("elevation_deg", "azimuth_deg", "energy_resolution_ev"):
+        assert acquisition[name].origin == "default"
+    assert acquisition["beam_energy_kev"].origin == "file"

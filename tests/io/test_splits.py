@@ -202,6 +202,9 @@ def test_what_works_on_maps_works_on_such_stores(tmp_path):
     np.testing.assert_array_equal(image.counts[:], parts.sum(axis=0))
     with pytest.raises(StoreError, match="holds a map for each detector"):
         load_spectrum_image(path, "edxs_detectors")
+    with pytest.warns(RuntimeWarning, match="consolidated"):
+        plain = xr.open_zarr(path, group="edxs")
+    assert plain["detector_spectra"].sel(detector="B").sum() == parts[1].sum()
     with xr.open_zarr(path, group="edxs_detectors", consolidated=False) as group:
         np.testing.assert_array_equal(group["counts"], parts)
     with xr.open_datatree(path, engine="zarr", consolidated=False) as tree:
