@@ -105,8 +105,12 @@ class DatasetRow(BaseModel):
     energy_resolution_ev: Positive | None = Field(
         None, description="Energy resolution (FWHM) at Mn Ka, eV."
     )
-    live_time_s: Positive | None = Field(None, description="Live time of the whole map, s.")
-    real_time_s: Positive | None = Field(None, description="Real time of the whole map, s.")
+    live_time_s: Positive | None = Field(
+        None, description="Live time of all frames that are summed, s."
+    )
+    real_time_s: Positive | None = Field(
+        None, description="Real time of all frames that are summed, s."
+    )
     dwell_time_s: Positive | None = Field(None, description="Dwell time per pixel and frame, s.")
     beam_current_na: Positive | None = Field(None, description="Beam current, nA.")
     convergence_mrad: Positive | None = Field(None, description="Convergence semi-angle, mrad.")

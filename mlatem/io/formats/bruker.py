@@ -8,7 +8,6 @@ each beside the map of the same number: the maps of a file are one scan, seen by
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem.errors import ReadError
+from mlatem.io.formats.bruker_metadata import acquisition_of, shared
 from mlatem.io.formats.common import (
     AxisOverrides,
     Signal,
-    acquisition_values,
     named_trees,
     ordered_surveys,
     spectrum_image,
@@ -31,7 +30,7 @@ from mlatem.io.formats.common import (
 from mlatem.io.formats.frames import split_detectors
 from mlatem.io.signals import RawSignals, detector_spectra, unique_names
 from mlatem.kernels.bruker_stream import first_fault
-from mlatem.model import Acquisition, SpectrumImage, Value
+from mlatem.model import SpectrumImage
 from mlatem.settings import Convert
 
 _logger = logging.getLogger(__name__)
@@ -42,10 +41,6 @@ MAX_LOST = 0.005
 #: Part of a channel by which the axes of detectors that are added up may differ: of channels of
 #: 10 eV 1 eV, next to lines of 60 eV and more.
 MAX_SHIFT = 0.1
-#: Where the resolution of X-ray detectors is quoted.
-MN_KA_KEV = 5.895
-#: What the vendor reader calls a map without a name.
-NO_NAME = "Undefined"
 
 
 @dataclass(frozen=True)
@@ -107,7 +102,7 @@ def signals(
             {**found[0], "data": counts},
             str(path),
             energy_axis=2,
-            acquisition=_shared([_acquisition(signal) for signal in found]),
+            acquisition=shared([acquisition_of(signal) for signal in found]),
             overrides=overrides,
         )
 
@@ -169,22 +164,6 @@ def _added(total: NDArray[Any], counts: NDArray[Any]) -> NDArray[Any]:
     largest = int(total.max(initial=0)) + int(counts.max(initial=0))
     added: NDArray[Any] = np.add(total, counts, dtype=np.min_scalar_type(largest))
     return added
-
-
-def _shared(found: Sequence[Acquisition]) -> Acquisition:
-    """What holds for all detectors: their mean clocks, and the values in which they agree."""
-    if len(found) == 1:
-        return found[0]
-    values = {
-        name: value
-        for name, value in found[0].values_by_name.items()
-        if all(other.get(name) == value for other in found)
-    }
-    for name in ("live_time_s", "real_time_s"):
-        numbers = [number for a in found if (number := a.number(name)) is not None]
-        if len(numbers) == len(found):
-            values[name] = Value(float(np.mean(numbers)), "file")
-    return Acquisition({**values, "n_detectors": Value(len(found), "file")})
 
 
 def check_stream(
@@ -270,50 +249,3 @@ def _with_own_width(signal: Signal) -> dict[str, Any]:
     if width is not None:
         axes[1]["scale"] = float(width)
     return {**signal, "axes": axes}
-
-
-def _dwell_time_s(scan: Mapping[str, Any]) -> float | None:
-    """Time on a pixel in one frame: `PixelTime` is in us, and repeated for each average."""
-    factors = [scan.get(name) for name in ("PixelTime", "PixelAverage", "LineAverage")]
-    known = [float(factor) for factor in factors if factor is not None]
-    return 1e-6 * math.prod(known) if len(known) == len(factors) else None
-
-
-def _resolution_ev(spectrum: Mapping[str, Any]) -> float | None:
-    """FWHM at Mn Ka from the variance `SigmaAbs` + `SigmaLin` * energy in keV^2."""
-    noise, slope = spectrum.get("SigmaAbs"), spectrum.get("SigmaLin")
-    if noise is None or slope is None or float(noise) + float(slope) * MN_KA_KEV <= 0:
-        return None
-    variance = float(noise) + float(slope) * MN_KA_KEV
-    return round(1e3 * math.sqrt(8 * math.log(2) * variance), 3)
-
-
-def _acquisition(signal: Signal) -> Acquisition:
-    tree, metadata = signal["original_metadata"], signal["metadata"]
-    analysis, hardware = tree.get("Analysis", {}), tree.get("Hardware", {})
-    microscope, stage = tree.get("Microscope", {}), tree.get("Stage", {})
-    general = metadata.get("General", {})
-    instrument: Mapping[str, Any] = next(
-        iter(metadata.get("Acquisition_instrument", {}).values()), {}
-    )
-    detector = instrument.get("Detector", {}).get("EDS", {})
-    sample = metadata.get("Sample", {}).get("name")
-    date = "T".join(str(general[key]) for key in ("date", "time") if general.get(key))
-    entries = {
-        "beam_energy_kev": microscope.get("HV") or analysis.get("PrimaryEnergy"),
-        "elevation_deg": analysis.get("ElevationAngle"),
-        "azimuth_deg": analysis.get("AzimutAngle"),
-        "stage_tilt_deg": stage.get("Tilt"),
-        "real_time_s": detector.get("real_time"),
-        "live_time_s": detector.get("live_time"),
-        "dwell_time_s": _dwell_time_s(tree.get("DSP Configuration", {})),
-        "n_frames": max(np.ravel(tree.get("Line counter") or 0)),
-        "n_detectors": hardware.get("DetectorCount"),
-        "energy_resolution_ev": _resolution_ev(tree.get("Spectrum", {})),
-        "detector": detector.get("detector_type"),
-        "signal_type": metadata.get("Signal", {}).get("signal_type"),
-        "sample": None if sample == NO_NAME else sample,
-        "date": date,
-    }
-    # Whether the instrument is a SEM or a TEM is a guess from the beam energy.
-    return acquisition_values(entries, origins={"signal_type": "default"})
