@@ -155,10 +155,14 @@ def _beam_energy(image: SpectrumImage, acquisition: Acquisition) -> Estimate:
 
 
 def _take_off_angle(acquisition: Acquisition, detector: _settings.Detector) -> Estimate:
-    """The angle given, else the detector's elevation (specimen not tilted), else the default."""
-    for name in ("take_off_angle_deg", "elevation_deg"):
-        angle = _number(acquisition, name)
-        if angle is not None and angle.value > 0:
+    """The angle given, else the detector's elevation (specimen not tilted), else the default.
+
+    What the user gives of either stands above what the file says of the other.
+    """
+    names = ("take_off_angle_deg", "elevation_deg")
+    found = [angle for name in names if (angle := _number(acquisition, name)) is not None]
+    for angle in sorted(found, key=lambda angle: angle.origin != "user"):
+        if angle.value > 0:
             return angle
     return Estimate(detector.take_off_angle_deg, None, "default")
 

@@ -89,12 +89,16 @@ def _grow(tree: Any, values: Any) -> None:
         elif key == "warnings":
             for sentence in value:
                 tree.add(f"[bold]warning[/bold]: {sentence}")
+        elif value in ([], {}):
+            continue
+        elif key == "versions":
+            tree.add(f"{key}: {', '.join(f'{name} {number}' for name, number in value.items())}")
         elif isinstance(value, list) and not any(isinstance(v, dict | list) for v in value):
             tree.add(f"{key}: {', '.join(_short(v) for v in value)}")
         elif isinstance(value, dict | list) and value:
-            name = value.get("name") if isinstance(value, dict) else None
+            name = value.get("name", value.get("file")) if isinstance(value, dict) else None
             _grow(tree.add(f"[bold]{name or key}[/bold]"), value)
-        elif key != "name":
+        elif key not in ("name", "file"):
             tree.add(f"{key}: {_short(value)}")
 
 
@@ -118,6 +122,21 @@ def convert(
     pixel_size_nm: Annotated[
         float | None, typer.Option(help="Height and width of a pixel, nm.", min=0)
     ] = None,
+    pair_files: Annotated[
+        bool, typer.Option(help="Add files beside that are of the same acquisition (Gatan, TIA).")
+    ] = True,
+    first_frame: Annotated[
+        int | None, typer.Option(min=1, help="First frame to sum, from 1; else the first of all.")
+    ] = None,
+    last_frame: Annotated[
+        int | None, typer.Option(min=1, help="Last frame to sum; else the last of all.")
+    ] = None,
+    separate_detectors: Annotated[
+        bool, typer.Option("--separate-detectors", help="Store the counts of each detector too.")
+    ] = False,
+    separate_frames: Annotated[
+        bool, typer.Option("--separate-frames", help="Store the counts of each frame too.")
+    ] = False,
     memory_limit_gb: Annotated[
         float, typer.Option(help="Refuse a file projected to need more memory, GB.")
     ] = 8.0,
@@ -132,8 +151,16 @@ def convert(
         "energy_offset_kev": energy_offset_kev,
         "pixel_size_nm": pixel_size_nm,
     }
-    limits = settings.Convert(memory_limit_gb=memory_limit_gb)
-    step.convert(raw, store, acquisition_overrides=overrides, settings=limits)
+    values = {
+        "memory_limit_gb": memory_limit_gb,
+        "pair_files": pair_files,
+        "first_frame": first_frame,
+        "last_frame": last_frame,
+        "separate_detectors": separate_detectors,
+        "separate_frames": separate_frames,
+    }
+    reading = settings.parse({"convert": values}, source="command line").convert
+    step.convert(raw, store, acquisition_overrides=overrides, settings=reading)
     typer.echo(f"wrote {store}")
 
 

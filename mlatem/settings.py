@@ -32,6 +32,31 @@ class Convert(_Record):
         8.0, description="Refuse a file whose conversion is projected to need more memory, GB."
     )
     hash_inputs: bool = Field(True, description="Store the SHA-256 of every raw file.")
+    pair_files: bool = Field(
+        True,
+        description="Add the files beside a .dm3, .dm4 or .ser that are of its acquisition.",
+    )
+    separate_detectors: bool = Field(
+        False, description="Store the counts of each X-ray detector too, where the file has them."
+    )
+    separate_frames: bool = Field(
+        False, description="Store the counts of each frame too, where the file has them."
+    )
+    first_frame: int | None = Field(
+        None, ge=1, description="First frame that is summed, from 1; null for the first of all."
+    )
+    last_frame: int | None = Field(
+        None, ge=1, description="Last frame that is summed; null for the last of all."
+    )
+
+    @model_validator(mode="after")
+    def _check_frames(self) -> Convert:
+        if self.last_frame is not None and self.last_frame < (self.first_frame or 1):
+            raise ValueError(
+                f"last_frame ({self.last_frame}) must not lie before first_frame "
+                f"({self.first_frame})"
+            )
+        return self
 
 
 class Detector(_Record):
@@ -151,6 +176,18 @@ class Settings(_Record):
     factorize: Factorize = Factorize()
     quantify: Quantify = Quantify()
     report: Report = Report()
+
+
+def with_frames(settings: Convert, frames: Mapping[str, int]) -> Convert:
+    """The settings with the frames that a row of the sample sheet names in place of theirs.
+
+    Raises
+    ------
+    ConfigError
+        If the last frame lies before the first.
+    """
+    values = {**settings.model_dump(), **frames}
+    return parse({"convert": values}, source="first_frame, last_frame").convert
 
 
 def parse(config: Mapping[str, Any], *, source: str = "config/config.yaml") -> Settings:

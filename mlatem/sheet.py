@@ -38,11 +38,39 @@ def _split(value: object, separator: str) -> object:
 
 
 #: Columns that decide how a raw file is read.
-AXES_COLUMNS = ("signal_type", "energy_scale_kev", "energy_offset_kev", "pixel_size_nm")
+AXES_COLUMNS = (
+    "signal_type",
+    "energy_scale_kev",
+    "energy_offset_kev",
+    "pixel_size_nm",
+    "first_frame",
+    "last_frame",
+)
+
+_FRAMES = ("first_frame", "last_frame")
+#: Columns that take precedence over the file's acquisition metadata.
+ACQUISITION_COLUMNS = (
+    "beam_energy_kev",
+    "take_off_angle_deg",
+    "thickness_nm",
+    "density_g_cm3",
+    "elevation_deg",
+    "azimuth_deg",
+    "stage_tilt_deg",
+    "solid_angle_sr",
+    "energy_resolution_ev",
+    "live_time_s",
+    "real_time_s",
+    "dwell_time_s",
+    "beam_current_na",
+    "convergence_mrad",
+    "collection_mrad",
+)
 
 Elements = Annotated[tuple[str, ...], BeforeValidator(lambda v: _split(v, ","))]
 Paths = Annotated[tuple[str, ...], BeforeValidator(lambda v: _split(v, ";"))]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Angle = Annotated[float, Field(ge=-360, le=360)]
 
 
 class DatasetRow(BaseModel):
@@ -66,6 +94,29 @@ class DatasetRow(BaseModel):
     take_off_angle_deg: Annotated[float, Field(gt=0, le=90)] | None = Field(
         None, description="Take-off angle of the X-ray detector, degrees."
     )
+    elevation_deg: Angle | None = Field(
+        None, description="Elevation of the X-ray detector, degrees; the take-off angle if alone."
+    )
+    azimuth_deg: Angle | None = Field(None, description="Azimuth of the X-ray detector, degrees.")
+    stage_tilt_deg: Angle | None = Field(None, description="Tilt of the stage, degrees.")
+    solid_angle_sr: Annotated[float, Field(gt=0, le=12.6)] | None = Field(
+        None, description="Solid angle of the X-ray detectors together, sr."
+    )
+    energy_resolution_ev: Positive | None = Field(
+        None, description="Energy resolution (FWHM) at Mn Ka, eV."
+    )
+    live_time_s: Positive | None = Field(
+        None, description="Live time of all frames that are summed, s."
+    )
+    real_time_s: Positive | None = Field(
+        None, description="Real time of all frames that are summed, s."
+    )
+    dwell_time_s: Positive | None = Field(None, description="Dwell time per pixel and frame, s.")
+    beam_current_na: Positive | None = Field(None, description="Beam current, nA.")
+    convergence_mrad: Positive | None = Field(None, description="Convergence semi-angle, mrad.")
+    collection_mrad: Positive | None = Field(
+        None, description="Collection semi-angle of the spectrometer, mrad."
+    )
     signal_type: Literal["EDS_TEM", "EDS_SEM"] | None = Field(
         None, description="EDS_TEM or EDS_SEM, where the file does not say it or says it wrongly."
     )
@@ -77,6 +128,12 @@ class DatasetRow(BaseModel):
     )
     pixel_size_nm: Positive | None = Field(
         None, description="Height and width of a pixel, nm, for files without calibration."
+    )
+    first_frame: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="First frame that is summed; takes precedence over the configuration."
+    )
+    last_frame: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Last frame that is summed, for example before the specimen drifted."
     )
     raw_pid: str | None = Field(None, description="Persistent identifier of the raw data.")
     sample_id: str | None = Field(None, description="Sample, shown in the report.")
@@ -135,16 +192,30 @@ class DatasetRow(BaseModel):
                 "Correct its row in the sample sheet"
             ) from None
 
+    @model_validator(mode="after")
+    def _check_clocks(self) -> DatasetRow:
+        if self.live_time_s and self.real_time_s and self.live_time_s > self.real_time_s:
+            raise ValueError(
+                f"live_time_s ({self.live_time_s:g}) is longer than real_time_s "
+                f"({self.real_time_s:g})"
+            )
+        return self
+
     @property
     def acquisition(self) -> dict[str, Any]:
         """Values that override the file's acquisition metadata."""
-        names = ("beam_energy_kev", "take_off_angle_deg", "thickness_nm", "density_g_cm3")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ACQUISITION_COLUMNS}
 
     @property
     def axes(self) -> dict[str, Any]:
         """Values that override the file's axes and type of signal."""
-        return {name: getattr(self, name) for name in AXES_COLUMNS}
+        return {name: getattr(self, name) for name in AXES_COLUMNS if name not in _FRAMES}
+
+    @property
+    def frames(self) -> dict[str, int]:
+        """The frames to sum, as far as the row names them: settings of the conversion."""
+        found = {name: getattr(self, name) for name in _FRAMES}
+        return {name: frame for name, frame in found.items() if frame is not None}
 
 
 def _problems(error: ValidationError) -> list[str]:

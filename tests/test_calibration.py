@@ -112,6 +112,16 @@ def test_the_stated_resolution_sets_the_noise():
     assert calibration.take_off_angle_deg.value == 18.0
 
 
+def test_an_elevation_of_the_user_stands_above_a_take_off_angle_of_the_file():
+    known = {
+        "beam_energy_kev": Value(200.0, "file"),
+        "take_off_angle_deg": Value(22.3, "file"),
+        "elevation_deg": Value(18.0, "user"),
+    }
+    calibration = mlatem.calibrate(image(total=1000, acquisition=known), list(TRUTH))
+    assert calibration.take_off_angle_deg.value == 18.0
+
+
 @pytest.mark.parametrize(
     ("elements", "options", "named"),
     [

@@ -195,19 +195,22 @@ def test_check_names_every_problem(raw, tmp_path):
 def test_check_tells_what_is_assumed_and_what_is_needed(raw, tmp_path):
     write_campaign(tmp_path, f"map\t{raw / 'map.hspy'}\tO,Si,Ti,Fe\t3\n")
     printed = succeed("check", tmp_path).splitlines()
-    assert len(printed) == 3
+    assert len(printed) == 4
     assert printed[0].startswith("map: the specimen's thickness is not known")
     assert "thickness_nm" in printed[0]
-    assert "GB of memory" in printed[1]
-    assert "an estimate" in printed[1]
-    assert "in order" in printed[2]
+    assert "the dose is not known" in printed[1]
+    assert "GB of memory" in printed[2]
+    assert "an estimate" in printed[2]
+    assert "in order" in printed[3]
 
 
 def test_check_of_a_store(results, tmp_path):
     store = tmp_path / "spim.zarr"
     shutil.copytree(results / "spim.zarr", store)
     assert "counts were not read" in succeed("check", store)
-    assert succeed("check", store, "--deep") == "the store is in order\n"
+    printed = succeed("check", store, "--deep")
+    assert printed.endswith("\nthe store is in order\n")
+    assert "thickness_nm" in printed
     shutil.rmtree(store / "edxs" / "counts" / "c")
     result = call("check", store)
     assert result.exit_code == 1
@@ -380,3 +383,17 @@ def test_simulate_writes_into_its_folder_only(tmp_path):
     assert result.exit_code == 1
     assert "without folders" in result.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_info_reads_like_a_page(raw):
+    printed = succeed("info", raw / "map.hspy")
+    lines = [line.strip("│├└─ ") for line in printed.splitlines()]
+    assert any(line.startswith("versions: python") for line in lines)
+    assert "map.hspy" in lines[lines.index("source") + 1 :]
+    assert not any(line.endswith(":") and line != "path:" for line in lines)
+
+
+def test_convert_refuses_frames_that_the_file_does_not_have(raw, tmp_path):
+    result = call("convert", raw / "map.hspy", tmp_path / "s.zarr", "--first-frame", "2")
+    assert result.exit_code == 1
+    assert "does not tell its frames apart" in " ".join(result.stderr.split())

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mlatem.errors import ConfigError
-from mlatem.sheet import DatasetRow, read_sheet
+from mlatem.model.acquisition import FIELDS
+from mlatem.sheet import ACQUISITION_COLUMNS, DatasetRow, read_sheet
 
 Write = Callable[..., Path]
 
@@ -110,12 +111,38 @@ def test_typed_row():
     assert row.elements == ("O", "Si", "Fe")
     assert row.system_elements is None
     assert row.n_phases == 3
-    assert row.acquisition == {
-        "beam_energy_kev": None,
-        "take_off_angle_deg": None,
-        "thickness_nm": 80.0,
-        "density_g_cm3": None,
-    }
+    given = {name: value for name, value in row.acquisition.items() if value is not None}
+    assert given == {"thickness_nm": 80.0}
+
+
+def test_every_value_of_the_acquisition_that_matters_has_a_column():
+    texts = {"microscope", "detector", "signal_type", "date", "sample"}
+    counted = {"n_frames", "n_detectors"}
+    assert set(ACQUISITION_COLUMNS) == set(FIELDS) - texts - counted
+    cells = dict.fromkeys(ACQUISITION_COLUMNS, "1.5")
+    row = DatasetRow.from_strings({"dataset": "a", "path": "x.emd", **cells})
+    assert row.acquisition == dict.fromkeys(ACQUISITION_COLUMNS, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ({"live_time_s": "20", "real_time_s": "10"}, "live_time_s .20. is longer than real_time_s"),
+        ({"solid_angle_sr": "70"}, "solid_angle_sr: .* less than or equal to 12.6"),
+        ({"beam_current_na": "0"}, "beam_current_na: .* greater than 0"),
+        ({"elevation_deg": "nan"}, "elevation_deg"),
+        ({"last_frame": "0"}, "last_frame: .* greater than or equal to 1"),
+    ],
+)
+def test_impossible_acquisition(cells, message):
+    with pytest.raises(ConfigError, match=message):
+        DatasetRow.from_strings({"dataset": "a", "path": "x.emd", **cells})
+
+
+def test_frames_of_a_row():
+    row = DatasetRow.from_strings({"dataset": "a", "path": "x.emd", "last_frame": "40"})
+    assert row.frames == {"last_frame": 40}
+    assert "last_frame" not in row.axes
 
 
 def test_axes_of_files_without_calibration():

@@ -57,7 +57,8 @@ def export_hspy(
     Notes
     -----
     Reading the file gives the same counts, axes, acquisition values with their origins, survey
-    images and vendor metadata (see `mlatem.io.hspy_record`).
+    images, spectra of detectors and vendor metadata (see `mlatem.io.hspy_record`). Counts of each
+    detector and frame, where the store has them, are left out.
     """
     path = Path(path)
     _refuse_other(path)
@@ -73,7 +74,7 @@ def export_hspy(
             data = add_signal(file, image.name, dtype, axes_of_image(image), metadata, vendor)
             expected = tree[group]["counts"].attrs["total_counts"]
             _check_total(_write_counts(data, image, progress), expected, f"{store}: {group}")
-            record_image(data, image)
+            record_image(data, image, tree[group].data_vars.get(labels.DETECTOR_SPECTRA))
             vendor = {}
         for survey in _surveys(tree):
             title = str(survey.name or "")
@@ -153,7 +154,11 @@ def _image_of_tree(tree: xr.DataTree, group: str | None) -> SpectrumImage:
 
 
 def _spectrum_groups(tree: xr.DataTree) -> list[str]:
-    return [name for name, node in tree.children.items() if "counts" in node.data_vars]
+    return [
+        name
+        for name, node in tree.children.items()
+        if "counts" in node.data_vars and not labels.is_split(name)
+    ]
 
 
 def _surveys(tree: xr.DataTree) -> Iterator[xr.DataArray]:

@@ -20,10 +20,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from mlatem.io.datasets import json_safe
+from mlatem.io.signals import detector_spectra
 from mlatem.model import Acquisition, SpectrumImage
 
 SCHEMA = "mlatem-hspy/1"
 _GROUP = "MLATEM"
+_DETECTORS = "detector_spectra"
 
 
 def write_record(
@@ -46,15 +48,29 @@ def write_record(
     group.create_group("signals")
 
 
-def record_image(data: h5py.Dataset, image: SpectrumImage) -> None:
-    """Record of a spectrum image whose HyperSpy signal has been added to the file."""
+def record_image(
+    data: h5py.Dataset, image: SpectrumImage, spectra: xr.DataArray | None = None
+) -> None:
+    """Record of a spectrum image whose HyperSpy signal has been added to the file.
+
+    Parameters
+    ----------
+    data : h5py.Dataset
+        Of the signal.
+    image : SpectrumImage
+    spectra : DataArray, optional
+        Sum spectra of its detectors (detector, energy).
+    """
     values = {
         "name": image.name,
         "technique": image.technique,
         "acquisition": image.acquisition.to_attrs(),
         "details": dict(image.attrs),
     }
-    _write(data, values, (image.y_nm, image.x_nm, image.energy))
+    group = _write(data, values, (image.y_nm, image.x_nm, image.energy))
+    if spectra is not None:
+        group.create_dataset(_DETECTORS, data=spectra.to_numpy())
+        group[_DETECTORS].attrs["names"] = json.dumps(spectra["detector"].to_numpy().tolist())
 
 
 def record_survey(data: h5py.Dataset, survey: xr.DataArray) -> None:
@@ -63,17 +79,22 @@ def record_survey(data: h5py.Dataset, survey: xr.DataArray) -> None:
     _write(data, values, (survey["y"].to_numpy(), survey["x"].to_numpy()))
 
 
-def _write(data: h5py.Dataset, values: Mapping[str, Any], axes: Sequence[NDArray[Any]]) -> None:
+def _write(
+    data: h5py.Dataset, values: Mapping[str, Any], axes: Sequence[NDArray[Any]]
+) -> h5py.Group:
     signal = data.parent
     group = data.file[_GROUP]["signals"].create_group(signal.name.rsplit("/", 1)[1])
     group.attrs["values"] = json.dumps(json_safe(values))
     group.attrs["fingerprint"] = _fingerprint(signal)
     for index, positions in enumerate(axes):
         group.create_dataset(f"axis-{index}", data=positions)
+    return group
 
 
 def read_record(file: h5py.File, name: str) -> dict[str, Any] | None:
-    """The record of a signal: its values and `axes`; None where there is none, or none that holds.
+    """The record of a signal: its values, `axes` and `detector_spectra` where it has them.
+
+    None where there is no record, or none that holds.
 
     Parameters
     ----------
@@ -88,7 +109,11 @@ def read_record(file: h5py.File, name: str) -> dict[str, Any] | None:
     if group.attrs["fingerprint"] != _fingerprint(signal):
         return None
     axes = [np.asarray(group[f"axis-{index}"]) for index in range(signal["data"].ndim)]
-    return {**json.loads(group.attrs["values"]), "axes": axes}
+    found = {**json.loads(group.attrs["values"]), "axes": axes}
+    if _DETECTORS in group:
+        spectra = group[_DETECTORS]
+        found[_DETECTORS] = detector_spectra(json.loads(spectra.attrs["names"]), spectra[:])
+    return found
 
 
 def has_record(file: h5py.File) -> bool:

@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
+from mlatem.io import labels
 from mlatem.io.datasets import json_safe
-from mlatem.io.read import folder_suffixes, open_raw
+from mlatem.io.read import open_raw
+from mlatem.io.recognize import folder_suffixes
 from mlatem.io.store import load_spectrum_image, open_store
 from mlatem.model import SpectrumImage
+from mlatem.model.acquisition import FIELDS
 from mlatem.settings import Convert
 
 #: Attributes of a spectrum image that are too long to show, or are shown elsewhere.
-_HIDDEN = ("hyperspy_metadata", "detectors", "pixel_size_nm")
+_HIDDEN = ("hyperspy_metadata", "detectors", "pixel_size_nm", "counts_per_stream")
 
 
 def describe(
@@ -64,7 +68,10 @@ def _describe_raw(
             total = int(image.counts.sum(dtype=np.uint64))
         elif "counts_per_stream" in image.attrs:
             total = sum(image.attrs["counts_per_stream"])
-        images.append(_describe_image(image, total))
+        described = _describe_image(image, total)
+        if image is signals.xray_map:
+            described.update(_describe_detectors(signals.detector_spectra))
+        images.append(described)
     return {
         "kind": "raw file",
         "signals": images,
@@ -78,11 +85,20 @@ def _describe_store(path: str | PathLike[str]) -> dict[str, Any]:
     images: list[dict[str, Any]] = []
     surveys: list[dict[str, Any]] = []
     for name, group in tree.children.items():
+        if labels.is_split(name):
+            continue
         if "counts" in group.data_vars:
             image = load_spectrum_image(path, name)
-            images.append(_describe_image(image, group["counts"].attrs["total_counts"]))
+            described = _describe_image(image, group["counts"].attrs["total_counts"])
+            described.update(_describe_detectors(group.data_vars.get(labels.DETECTOR_SPECTRA)))
+            images.append(described)
         elif name.startswith("survey"):
             surveys.extend(_describe_survey(survey) for survey in group.data_vars.values())
+    kept_apart = {
+        name: list(tree[name]["counts"].shape) for name in labels.SPLIT_GROUPS if name in tree
+    }
+    if kept_apart and images:
+        images[0]["kept_apart"] = kept_apart
     return {
         "kind": "store",
         "signals": images,
@@ -107,9 +123,19 @@ def _describe_image(image: SpectrumImage, total: int | float | None) -> dict[str
     if total is not None:
         description["total_counts"] = total
         description["counts_per_pixel"] = round(total / (ny * nx), 2)
-    description["acquisition"] = image.acquisition.to_attrs()
+    attrs = image.acquisition.to_attrs()
+    description["acquisition"] = {name: attrs[name] for name in FIELDS if name in attrs}
     description["details"] = {k: v for k, v in image.attrs.items() if k not in _HIDDEN}
     return description
+
+
+def _describe_detectors(spectra: xr.DataArray | None) -> dict[str, Any]:
+    """Counts of each detector, where they are known."""
+    if spectra is None:
+        return {}
+    totals = spectra.sum("energy").to_numpy()
+    names = spectra["detector"].to_numpy()
+    return {"counts_per_detector": {str(n): int(t) for n, t in zip(names, totals, strict=True)}}
 
 
 def _describe_survey(survey: Any) -> dict[str, Any]:

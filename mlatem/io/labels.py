@@ -19,6 +19,11 @@ SCHEMA = "mlatem-spim/1"
 CONVENTIONS = "CF-1.11"
 SURVEY = "survey"
 ORIGINAL_METADATA = "original_metadata"
+#: Groups with the counts of each detector and of each frame, and their first axis.
+SPLIT_GROUPS = {"edxs_detectors": "detector", "edxs_frames": "frame"}
+DETECTOR = "detector"
+#: Variable of the X-ray map's group: sum spectrum of each detector (detector, energy).
+DETECTOR_SPECTRA = "detector_spectra"
 #: Variable of the first survey image, whatever the detector; `long_name` tells which it was.
 SURVEY_VARIABLE = "haadf"
 
@@ -49,6 +54,46 @@ def spectrum_frame(image: SpectrumImage) -> xr.Dataset:
             }
         ),
     )
+
+
+def spectrum_groups(signals: RawSignals) -> dict[str, xr.Dataset]:
+    """Coordinates and attributes of all groups with counts, and the spectra of the detectors."""
+    groups: dict[str, xr.Dataset] = {}
+    for group, image in zip(signals.group_names, signals.spectrum_images, strict=True):
+        frame = spectrum_frame(image)
+        groups[group] = frame
+        if image is not signals.xray_map:
+            continue
+        if signals.detector_spectra is not None:
+            spectra = signals.detector_spectra.assign_attrs(
+                units="1", long_name="sum spectrum of each detector"
+            )
+            groups[group] = frame.assign({DETECTOR_SPECTRA: spectra})
+        for split in signals.splits:
+            groups[split.group] = frame.assign_coords(
+                {split.axis: (split.axis, list(split.labels))}
+            )
+    return groups
+
+
+def is_split(group: str) -> bool:
+    """Whether a group holds the counts of each detector or frame, with one more axis."""
+    return group in SPLIT_GROUPS
+
+
+def with_portable_names(frame: xr.Dataset) -> xr.Dataset:
+    """The names of detectors as text of variable length: that of fixed length has no standard."""
+    if DETECTOR not in frame.coords:
+        return frame
+    return frame.assign_coords({DETECTOR: frame[DETECTOR].astype(np.dtypes.StringDType())})
+
+
+def with_plain_names(frame: xr.Dataset) -> xr.Dataset:
+    """The inverse of `with_portable_names`."""
+    if DETECTOR not in frame.coords:
+        return frame
+    names = np.array(frame[DETECTOR].to_numpy().tolist(), dtype=str)
+    return frame.assign_coords({DETECTOR: (DETECTOR, names)})
 
 
 def counts_attrs(total: float) -> dict[str, Any]:

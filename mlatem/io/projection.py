@@ -44,5 +44,10 @@ def project(signals: RawSignals) -> Projection:
             projected_memory_bytes(shape, itemsize, resident_bytes=signals.resident_bytes)
             for shape, itemsize in images
         ),
-        count_bytes=sum(math.prod(shape) * itemsize for shape, itemsize in images),
+        count_bytes=sum(math.prod(shape) * itemsize for shape, itemsize in images)
+        + sum(
+            math.prod(part.shape) * part.dtype.itemsize
+            for split in signals.splits
+            for part in split.parts
+        ),
     )

@@ -1,51 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Raw vendor files in. The only module that imports the vendor readers (rosettasciio).
-
-A format is an entry of `FORMATS`: how to recognise it, and a function that calls its reader and
-hands what it returns to `mlatem.io.formats`.
-"""
+"""Raw vendor files in: opened, joined to one dataset, and with what the user knows better."""
 
 from __future__ import annotations
 
-import copy
-import importlib
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
 import xarray as xr
 
 from mlatem.errors import InputError, MlatemError, ReadError
 from mlatem.io.counts import EAGER_CHECK_BYTES, check_counts
-from mlatem.io.formats import (
-    bruker,
-    bruker_container,
-    edax,
-    gatan,
-    hyperspy,
-    jeol,
-    jeol_file,
-    jeol_project,
-    ncem,
-    nexus,
-    oxford,
-    pantarhei,
-    ripple,
-    tia,
-    unsupported,
-    velox,
-    velox_file,
-    zspy,
-)
 from mlatem.io.formats.common import AxisOverrides, ordered_surveys
-from mlatem.io.formats.hdf5_heaps import check_heaps
-from mlatem.io.layout import projected_memory_bytes, refuse_above_limit
+from mlatem.io.pairing import candidates, companions_of, with_doubts
+from mlatem.io.recognize import DAMAGED, format_of
 from mlatem.io.signals import RawSignals, group_of, with_grid_warnings
 from mlatem.io.sources import package_versions, sha256_of, size_bytes
 from mlatem.io.store import to_tree
@@ -53,25 +25,8 @@ from mlatem.settings import Convert
 
 _logger = logging.getLogger(__name__)
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_DAMAGED = "It is probably truncated or damaged: copy it again from the instrument"
-
-
-@dataclass(frozen=True)
-class Format:
-    """A vendor format."""
-
-    name: str
-    suffixes: tuple[str, ...]
-    load: Callable[[Path, AxisOverrides, Convert], RawSignals]
-    signature: bytes = b""
-    """First bytes of every such file; empty where there are none in common."""
-    matches: Callable[[Path], bool] | None = None
-    """Looks into a file whose suffix and signature fit."""
-    is_folder: bool = False
-    """Whether it may be a folder instead of a file."""
-    companions: Callable[[Path], Iterable[Path]] = lambda path: ()
-    """Further files that the reader takes from beside."""
+#: What the user says of the axes of one map.
+_OF_ONE_MAP = frozenset({"energy_offset_kev", "energy_scale_kev", "signal_type"})
 
 
 def read(
@@ -146,9 +101,11 @@ def open_raw(
     given = {k: v for k, v in (acquisition_overrides or {}).items() if v is not None}
     axis_names = {field.name for field in fields(AxisOverrides)}
     axes = AxisOverrides(**{k: v for k, v in given.items() if k in axis_names})  # type: ignore[arg-type]
-    opened = [_open_one(p, axes, settings) for p in paths]
+    opened = with_doubts([_open_one(p, axes, settings) for p in paths])
+    if len(paths) == 1 and settings.pair_files and not given.keys() & _OF_ONE_MAP:
+        opened += _paired(paths[0], opened[0], axes, settings)
     n_maps = sum(len(signals.spectrum_images) for signals in opened)
-    of_one_map = sorted(given.keys() & {"energy_offset_kev", "energy_scale_kev", "signal_type"})
+    of_one_map = sorted(given.keys() & _OF_ONE_MAP)
     if of_one_map and n_maps > 1:
         raise InputError(
             f"{';'.join(map(str, paths))}: {', '.join(of_one_map)} can hold for one spectrum "
@@ -158,6 +115,7 @@ def open_raw(
     if not signals.spectrum_images:
         only = f", only {signals.holds}" if signals.holds else ""
         signals.refuse(f"holds no spectrum image{only}", "Name a file with a map of spectra")
+    _check_splits(signals, settings)
     values = {k: v for k, v in given.items() if k not in axis_names - {"signal_type"}}
     images = tuple(
         replace(image, acquisition=image.acquisition.updated(values, "user"))
@@ -167,60 +125,6 @@ def open_raw(
         for sentence in image.attrs.get("warnings", ()):
             _logger.warning("%s: %s", signals.path, sentence)
     return replace(signals, spectrum_images=images)
-
-
-def format_of(path: Path) -> Format:
-    """The format of a file, by its suffix and its content.
-
-    Raises
-    ------
-    ReadError
-        If the file is missing, empty, a directory, or of no supported format.
-    """
-    if not path.exists():
-        raise ReadError(str(path), "no such file", "Check the path")
-    candidates = [f for f in FORMATS if path.suffix.lower() in f.suffixes]
-    if path.is_dir():
-        folders = [f for f in candidates if f.is_folder]
-        if not folders:
-            raise ReadError(str(path), "a directory, not a raw file", "Name the file itself")
-        return folders[0]
-    if path.stat().st_size == 0:
-        raise ReadError(str(path), "the file is empty (0 bytes)", "Copy it again")
-    if not candidates:
-        unsupported.refuse_known(path)
-        raise ReadError(
-            str(path),
-            f"format {path.suffix or 'without suffix'!r} is not supported",
-            f"Supported: {supported_formats()}",
-        )
-    with path.open("rb") as stream:
-        head = stream.read(max(len(f.signature) for f in FORMATS))
-    fitting = [f for f in candidates if head.startswith(f.signature)]
-    if not fitting:
-        names = " or ".join(f.name for f in candidates)
-        raise ReadError(str(path), f"does not begin like a {names} file", _DAMAGED)
-    if head.startswith(_HDF5):
-        check_heaps(path)
-    for entry in fitting:
-        if entry.matches is None or entry.matches(path):
-            return entry
-    unsupported.refuse_known(path)
-    raise ReadError(
-        str(path),
-        f"an HDF5 file, but not one of {' or '.join(f.name for f in fitting)}",
-        f"Supported: {supported_formats()}",
-    )
-
-
-def supported_formats() -> str:
-    """The supported formats with their suffixes, for messages."""
-    return ", ".join(f"{f.name} ({' '.join(f.suffixes)})" for f in FORMATS)
-
-
-def folder_suffixes() -> frozenset[str]:
-    """Suffixes of formats that may be a folder."""
-    return frozenset(suffix for f in FORMATS if f.is_folder for suffix in f.suffixes)
 
 
 def _open_one(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
@@ -240,9 +144,35 @@ def _open_one(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
         # Vendor readers raise at least ten unrelated types on damaged files.
         words = " ".join(str(error).split())
         raise ReadError(
-            str(path), f"cannot be read ({type(error).__name__}: {words})", _DAMAGED
+            str(path), f"cannot be read ({type(error).__name__}: {words})", DAMAGED
         ) from error
     return replace(signals, sources=sources)
+
+
+def _paired(
+    path: Path, named: RawSignals, axes: AxisOverrides, settings: Convert
+) -> list[RawSignals]:
+    """Files beside the one that was named that are of its acquisition without doubt."""
+    if named.identity is None or not named.spectrum_images:
+        return []
+    found = []
+    for file in candidates(path):
+        try:
+            found.append(_open_one(file, axes, settings.model_copy(update={"hash_inputs": False})))
+        except MlatemError as error:
+            _logger.info("%s is not looked at as a companion of %s: %s", file, path.name, error)
+    paired = []
+    for signals, words in companions_of(named, found):
+        _logger.info(
+            "%s: taken along with %s, as %s; convert.pair_files: false reads it alone",
+            signals.path,
+            path.name,
+            words,
+        )
+        sources = [_source(Path(signals.path), str(s["reader"]), settings) for s in signals.sources]
+        noted = tuple({**source, "paired_because": words} for source in sources)
+        paired.append(replace(signals, sources=noted))
+    return paired
 
 
 def _source(path: Path, reader: str, settings: Convert) -> dict[str, Any]:
@@ -253,6 +183,35 @@ def _source(path: Path, reader: str, settings: Convert) -> dict[str, Any]:
         "versions": package_versions(),
     }
     return {**source, "sha256": sha256_of(path)} if settings.hash_inputs else source
+
+
+def _check_splits(signals: RawSignals, settings: Convert) -> None:
+    """Refuse frames that a file does not tell apart, and say what cannot be kept apart.
+
+    Raises
+    ------
+    ReadError
+        If some frames are asked for of a file that knows only their sum.
+    """
+    is_range = settings.first_frame is not None or settings.last_frame is not None
+    if signals.n_frames is None and is_range:
+        signals.refuse(
+            "does not tell its frames apart, so that some of them cannot be summed",
+            "Leave first_frame and last_frame empty for this file; Velox and JEOL event streams "
+            "have frames",
+        )
+    if signals.n_frames is None and settings.separate_frames:
+        _logger.warning(
+            "%s: convert.separate_frames has no effect: the file does not tell its frames apart",
+            signals.path,
+        )
+    axes = {split.axis for split in signals.splits}
+    if settings.separate_detectors and "detector" not in axes:
+        _logger.warning(
+            "%s: convert.separate_detectors has no effect: the file holds one detector, or the sum "
+            "of all",
+            signals.path,
+        )
 
 
 def _joined(opened: Sequence[RawSignals]) -> RawSignals:
@@ -273,6 +232,7 @@ def _joined(opened: Sequence[RawSignals]) -> RawSignals:
                     "make a dataset of each file"
                 )
             claims[kind] = signals.path
+    with_xrays = next((signals for signals in opened if signals.xray_map is not None), None)
     return RawSignals(
         spectrum_images=with_grid_warnings([i for s in opened for i in s.spectrum_images]),
         surveys=ordered_surveys([survey for s in opened for survey in s.surveys]),
@@ -281,133 +241,7 @@ def _joined(opened: Sequence[RawSignals]) -> RawSignals:
         path=";".join(s.path for s in opened),
         resident_bytes=sum(s.resident_bytes for s in opened),
         holds="; ".join(s.holds for s in opened if s.holds),
+        detector_spectra=with_xrays.detector_spectra if with_xrays else None,
+        splits=with_xrays.splits if with_xrays else (),
+        n_frames=with_xrays.n_frames if with_xrays else None,
     )
-
-
-def _reader(module: str) -> Any:
-    """A module of rosettasciio, its logging turned from coloured stdout to our log."""
-    reader = importlib.import_module(f"rsciio.{module}")
-    logger = logging.getLogger("rsciio")
-    for handler in list(logger.handlers):
-        if type(handler) is logging.StreamHandler:
-            logger.removeHandler(handler)
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
-    return reader
-
-
-def _load_velox(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    refuse_above_limit(velox_file.resident_bytes(path), settings.memory_limit_gb, label=str(path))
-    stored = None if velox_file.has_only_images(path) else velox_file.load_map(path)
-    images = _reader("emd").file_reader(str(path), select_type="images", load_SI_image_stack=True)
-    if stored is None:
-        return velox.image_signals(path, images, velox_file.content(path))
-    return velox.signals(path, stored, images, axes)
-
-
-def _load_bruker(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    bruker_container.check_container(path)
-    api = _reader("bruker._api")
-    file = api.BCF_reader(str(path))
-    bruker.check_single_map(path, len(file.available_indexes))
-    header = file.header
-    spectrum = np.asarray(header.spectra_data[file.def_index].data)
-    shape = (int(header.image.height), int(header.image.width), len(spectrum))
-    packed = file.get_file(f"EDSDatabase/SpectrumData{file.def_index}")
-    blocks, block_size, _ = packed.get_iter_and_properties()
-    bruker.check_stream(path, blocks, block_size, *shape[:2])
-
-    def decode(dtype: np.dtype[Any]) -> Any:
-        size = math.prod(shape) * dtype.itemsize
-        needed = projected_memory_bytes(shape, dtype.itemsize, resident_bytes=size)
-        refuse_above_limit(needed, settings.memory_limit_gb, label=str(path))
-        header.estimate_map_depth = lambda **_: dtype.type
-        return api.bcf_hyperspectra(file, downsample=1)[0]
-
-    signal = decode(np.dtype(header.estimate_map_depth()))
-    if bruker.has_overflow(signal["data"], spectrum):
-        signal = decode(np.dtype(np.uint32))
-    return bruker.signals(path, signal, api.bcf_images(file), spectrum, axes)
-
-
-def _load_hyperspy(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    # The vendor reader opens lazily only what is stored in chunks.
-    n_bytes, is_chunked = hyperspy.stored_data(path)
-    if not is_chunked:
-        refuse_above_limit(2 * n_bytes, settings.memory_limit_gb, label=str(path))
-    reader = _reader("hspy._api").HyperspyReader
-    with h5py.File(path, "r") as file:
-        found = [s for s in reader(file).read(lazy=is_chunked) if "data" in s]
-        detached = hyperspy.detached(path, file, found)
-    return hyperspy.signals(path, detached, axes)
-
-
-def _load_ripple(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    ripple.raw_file(path)
-    signal = _reader("ripple").file_reader(str(path), lazy=True)[0]
-    return ripple.signals(path, signal, axes)
-
-
-def _load_jeol(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    return jeol.signals(path, jeol_file.load_pts(path, _reader("jeol._api")._parsejeol), axes)
-
-
-def _load_jeol_project(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    api = _reader("jeol._api")
-    return jeol_project.signals(path, api._parsejeol, api.file_reader, axes)
-
-
-def _load_jeol_image(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    return jeol_project.image_signals(path, _reader("jeol").file_reader(str(path)))
-
-
-def _load_gatan(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    found = _reader("digitalmicrograph").file_reader(str(path), lazy=True)
-    return gatan.signals(path, found, axes)
-
-
-def _load_tia(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    api = _reader("tia._api")
-    trees = {}
-    for file in tia.ser_files(path):
-        emi = tia.emi_file(file)
-        objects = api.get_xml_info_from_emi(str(emi[0])) if emi else []
-        found = objects[emi[1]] if emi and emi[1] < len(objects) else None
-        trees[file.name] = api.convert_xml_to_dict(found).to_dict() if found else {}
-    return tia.signals(path, trees, api.mapping, axes)
-
-
-def _load_pantarhei(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    data, metadata = pantarhei.open_data(path, settings)
-    # The vendor reader maps compressed counts as if they were not, and changes the metadata.
-    own = copy.deepcopy(metadata)
-    signal = _reader("pantarhei._api").import_pr(data, own, str(path))[0]
-    return pantarhei.signals(path, signal, metadata, axes)
-
-
-def _load_edax(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    names = {f"{kind}_fname": str(file) for kind, file in edax.companions(path).items()}
-    signal = _reader("edax").file_reader(str(path), lazy=True, **names)[0]
-    return edax.signals(path, signal, axes)
-
-
-#: The supported formats.
-FORMATS = (
-    Format("Velox", (".emd",), _load_velox, _HDF5, velox_file.is_velox),
-    Format("Bruker", (".bcf",), _load_bruker, b"AAMVHFSS"),
-    Format("JEOL", (".pts",), _load_jeol, b"\x30\x01\x00\x00PTTDFILE"),
-    Format("JEOL project", (".asw",), _load_jeol_project, b"\x00\x00\x00\x00"),
-    Format("JEOL image", (".img",), _load_jeol_image, b"\x34\x00\x00\x00"),
-    Format("HyperSpy", (".hspy", ".h5", ".hdf5"), _load_hyperspy, _HDF5, hyperspy.is_hyperspy),
-    Format("NCEM", (".emd", ".h5", ".hdf5"), ncem.load, _HDF5, ncem.is_ncem),
-    Format("HyperSpy Zarr", (".zspy",), zspy.load, is_folder=True),
-    Format("Oxford", (".h5oina", ".h5", ".hdf5"), oxford.load, _HDF5, oxford.is_oxford),
-    Format("NeXus", (".nxs", ".nexus", ".h5", ".hdf5"), nexus.load, _HDF5, nexus.is_nexus),
-    Format("PantaRhei", (".prz",), _load_pantarhei, b"PK"),
-    Format(
-        "EDAX", (".spd",), _load_edax, edax.TAG, companions=lambda p: edax.companions(p).values()
-    ),
-    Format("Ripple", (".rpl",), _load_ripple, companions=lambda p: (ripple.raw_file(p),)),
-    Format("Gatan", (".dm3", ".dm4"), _load_gatan, b"\x00\x00\x00"),
-    Format("TIA", (".emi", ".ser"), _load_tia, companions=tia.companions),
-)

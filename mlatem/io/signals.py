@@ -6,12 +6,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
+import numpy as np
 import xarray as xr
 
 from mlatem.errors import InputError, ReadError
+from mlatem.io.identity import Identity
 from mlatem.model import SpectrumImage
+
+
+@dataclass(frozen=True)
+class Split:
+    """The X-ray map taken apart along one more axis; the parts add up to it."""
+
+    axis: Literal["detector", "frame"]
+    labels: tuple[str | int, ...]
+    """Names of the detectors, or numbers of the frames from 1."""
+    parts: tuple[Any, ...]
+    """Counts of shape (ny, nx, n_energy) of each, like those of the map."""
+
+    @property
+    def group(self) -> str:
+        """Group of the store."""
+        return f"edxs_{self.axis}s"
+
+    def images(self, image: SpectrumImage) -> list[SpectrumImage]:
+        """The parts as spectrum images on the grid of the map."""
+        return [replace(image, counts=part) for part in self.parts]
 
 
 @dataclass(frozen=True)
@@ -32,6 +54,15 @@ class RawSignals:
     """Memory that the signals hold while they are open."""
     files_beside: tuple[Path, ...] = ()
     """Files that `path` names and that were read with it."""
+    identity: Identity | None = None
+    """Which acquisition the file is part of; None where it does not tell."""
+    detector_spectra: xr.DataArray | None = None
+    """Sum spectrum of each X-ray detector (detector, energy) as it went into the map; None where
+    the file does not tell detectors apart."""
+    splits: tuple[Split, ...] = ()
+    """Detectors and frames of the X-ray map, where they were asked for and the file has them."""
+    n_frames: int | None = None
+    """Frames that the file tells apart; None where it knows only their sum."""
     holds: str = ""
     """What the file holds, in words, for the message that it has no spectrum image."""
 
@@ -70,11 +101,42 @@ class RawSignals:
                     "'x') with coordinates in nm"
                 )
 
+    @property
+    def xray_map(self) -> SpectrumImage | None:
+        """The X-ray map; None where there is none."""
+        found = (image for image in self.spectrum_images if image.technique == "edxs")
+        return next(found, None)
+
     def refuse(self, cause: str, mend: str) -> NoReturn:
         """Raise a `ReadError` that names the file, or an `InputError` where there is none."""
         if self.path:
             raise ReadError(self.path, cause, mend)
         raise InputError(f"{cause}. {mend}")
+
+
+def detector_spectra(names: Sequence[str], spectra: Any) -> xr.DataArray:
+    """Sum spectra of detectors with their names, which a number makes unique.
+
+    Parameters
+    ----------
+    names : sequence of str
+    spectra : array-like of shape (n_detectors, n_energy)
+        Along the axis of the map.
+    """
+    return xr.DataArray(
+        np.asarray(spectra, dtype=np.uint64),
+        dims=("detector", "energy"),
+        coords={"detector": unique_names(names)},
+    )
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Names of detectors: those without one, or with that of another, get a number."""
+    found: list[str] = []
+    for number, name in enumerate(names, start=1):
+        is_alone = bool(name) and list(names).count(name) == 1
+        found.append(name if is_alone else f"{name or 'detector'} {number}")
+    return found
 
 
 def group_of(image: SpectrumImage) -> str:
@@ -85,8 +147,8 @@ def group_of(image: SpectrumImage) -> str:
 
 
 def with_grid_warnings(images: Sequence[SpectrumImage]) -> tuple[SpectrumImage, ...]:
-    """Spectrum images of several files; a core and a low loss of other sizes carry a warning."""
-    sizes = {group_of(image): image.shape[:2] for image in images if image.technique == "eels"}
+    """Spectrum images of several files; where their sizes differ, all carry a warning."""
+    sizes = {group_of(image): image.shape[:2] for image in images}
     if len(set(sizes.values())) < 2:
         return tuple(images)
     found = " but ".join(f"{group} has {ny} x {nx} pixels" for group, (ny, nx) in sizes.items())
@@ -95,7 +157,5 @@ def with_grid_warnings(images: Sequence[SpectrumImage]) -> tuple[SpectrumImage, 
         replace(
             image, attrs={**image.attrs, "warnings": [*image.attrs.get("warnings", ()), sentence]}
         )
-        if image.technique == "eels"
-        else image
         for image in images
     )

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The store of a dataset's spectrum images: Zarr v3, a group per grid.
 
-Groups: `edxs`, `eels_core`, `eels_lowloss` with `counts`, `survey` with `haadf` (y, x) on its
-own grid, `original_metadata`. A task's tile is a whole number of shards.
+Groups: `edxs`, `eels_core`, `eels_lowloss` with `counts`, on request `edxs_detectors` and
+`edxs_frames` with one more axis, `survey` with `haadf` (y, x) on its own grid,
+`original_metadata`. A task's tile is a whole number of shards.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,26 +17,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec
 
 from mlatem.errors import StoreError
 from mlatem.io import labels
 from mlatem.io.atomic import atomic_path, refuse_foreign
-from mlatem.io.counts import CountSummary, check_not_empty, checked_blocks
 from mlatem.io.datasets import quiet_zarr
-from mlatem.io.layout import (
-    n_shards_of,
-    plan_layout,
-    projected_memory_bytes,
-    refuse_above_limit,
-)
+from mlatem.io.layout import plan_layout, projected_memory_bytes, refuse_above_limit
 from mlatem.io.signals import RawSignals
+from mlatem.io.write_counts import Progress, write_counts, write_split
 from mlatem.model import SpectrumImage
 from mlatem.settings import Convert
 
 _logger = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
 
 
 def write_store(
@@ -78,94 +71,20 @@ def write_store(
         refuse_above_limit(needed, settings.memory_limit_gb, label=signals.path or str(path))
     with atomic_path(path) as partial:
         root = zarr.create_group(partial, zarr_format=3)
-        frames = {
-            group: labels.spectrum_frame(image)
-            for group, image in zip(signals.group_names, signals.spectrum_images, strict=True)
-        }
+        frames = labels.spectrum_groups(signals)
         frames.update(labels.survey_groups(signals.surveys))
         frames[labels.ORIGINAL_METADATA] = labels.original_metadata_frame(signals.original_metadata)
         for group, frame in frames.items():
-            frame.to_zarr(partial, group=group, mode="a", consolidated=False, zarr_format=3)
+            portable = labels.with_portable_names(frame)
+            portable.to_zarr(partial, group=group, mode="a", consolidated=False, zarr_format=3)
         for group, image in zip(signals.group_names, signals.spectrum_images, strict=True):
-            _write_counts(root, group, signals, image, progress)
+            whole = write_counts(root, group, signals, image, progress)
+            for split in signals.splits if image is signals.xray_map else ():
+                write_split(root, split, signals, image, whole, progress)
         # Written last: their presence says that the store is complete.
         files = {group: count_files(partial / group) for group in frames}
         root.attrs.update({**labels.root_attrs(signals), "groups": files})
     _logger.info("wrote %s: %s", path, ", ".join(frames))
-
-
-def _write_counts(
-    root: zarr.Group,
-    group: str,
-    signals: RawSignals,
-    image: SpectrumImage,
-    progress: Progress | None,
-) -> None:
-    """Write counts as they are checked; again from the start where a later count needs more bits.
-
-    Most maps have small counts in every part: what the first block needs is right for all.
-    """
-    n_shards = n_shards_of(image.shape)
-    array: Any = None
-    written, summary = 0, CountSummary()
-    for region, block, summary in checked_blocks(signals, image):
-        if array is None:
-            array = _create_counts(root, group, image, summary.dtype)
-        if array.dtype != summary.dtype:
-            continue
-        array[region] = block
-        del block
-        written += 1
-        if progress is not None:
-            progress(written, n_shards)
-    check_not_empty(signals, image, summary)
-    if array.dtype != summary.dtype:
-        array = _create_counts(root, group, image, summary.dtype)
-        _rewrite_counts(array, signals, image, summary, progress)
-    array.attrs.update(labels.counts_attrs(summary.total))
-
-
-def _create_counts(
-    root: zarr.Group, group: str, image: SpectrumImage, dtype: np.dtype[Any]
-) -> zarr.Array[Any]:
-    layout = plan_layout(image.shape)
-    return root[group].create_array(  # type: ignore[union-attr]
-        "counts",
-        shape=image.shape,
-        dtype=dtype,
-        chunks=layout.chunks,
-        shards=layout.shards,
-        compressors=BloscCodec(
-            cname="zstd", clevel=1, shuffle="bitshuffle", typesize=dtype.itemsize
-        ),
-        fill_value=0,
-        dimension_names=("y", "x", image.energy_name),
-        overwrite=True,
-    )
-
-
-def _rewrite_counts(
-    array: zarr.Array[Any],
-    signals: RawSignals,
-    image: SpectrumImage,
-    summary: CountSummary,
-    progress: Progress | None,
-) -> None:
-    """Write all counts in the type that the first reading found, and see that they are the same."""
-    again = CountSummary()
-    n_shards = n_shards_of(image.shape)
-    for done, (region, block, so_far) in enumerate(checked_blocks(signals, image), start=1):
-        array[region] = block.astype(array.dtype, copy=False)
-        del block
-        again = so_far
-        if progress is not None:
-            progress(done, n_shards)
-    if again != summary:
-        raise StoreError(
-            f"{signals.path or array.path}: {summary.total:.0f} counts were read but "
-            f"{again.total:.0f} were written; the file changed during the conversion: convert it "
-            "again"
-        )
 
 
 def open_store(path: str | PathLike[str]) -> xr.DataTree:
@@ -193,8 +112,13 @@ def load_spectrum_image(path: str | PathLike[str], group: str = "edxs") -> Spect
     Raises
     ------
     StoreError
-        If there is no store, or it has no such group.
+        If there is no store, or it has no such group, or that holds more than one map.
     """
+    if labels.is_split(group):
+        raise StoreError(
+            f"{path}: {group} holds a map for each {labels.SPLIT_GROUPS[group]}; open it with "
+            "mlatem.open"
+        )
     counts = _counts(_open_root(path), group, path)
     return labels.image_from_frame(_open_group(path, group, None).drop_vars("counts"), counts)
 
@@ -228,14 +152,18 @@ def is_store(path: str | PathLike[str]) -> bool:
 
 def to_tree(signals: RawSignals) -> xr.DataTree:
     """Signals as a tree of the same form as `open_store` returns; lazy where the reader is."""
-    groups = {"/": xr.Dataset(attrs=labels.root_attrs(signals))}
+    attrs = {"units": "1", "long_name": "detected counts"}
+    groups = {"/": xr.Dataset(attrs=labels.root_attrs(signals)), **labels.spectrum_groups(signals)}
     for group, image in zip(signals.group_names, signals.spectrum_images, strict=True):
-        frame = labels.spectrum_frame(image)
         counts = image.counts
         if type(counts) is not np.ndarray:
             counts = _lazy(counts, plan_layout(image.shape).shards)
-        attrs = {"units": "1", "long_name": "detected counts"}
-        groups[group] = frame.assign(counts=(("y", "x", image.energy_name), counts, attrs))
+        names = ("y", "x", image.energy_name)
+        groups[group] = groups[group].assign(counts=(names, counts, attrs))
+        for split in signals.splits if image is signals.xray_map else ():
+            parts = _stacked(split.parts, plan_layout(image.shape).shards)
+            frame = groups[split.group].assign(counts=((split.axis, *names), parts, attrs))
+            groups[split.group] = frame
     groups.update(labels.survey_groups(signals.surveys))
     groups[labels.ORIGINAL_METADATA] = labels.original_metadata_frame(signals.original_metadata)
     return xr.DataTree.from_dict(groups, name=Path(signals.path).stem or None)
@@ -245,6 +173,12 @@ def _lazy(counts: Any, chunks: tuple[int, int, int]) -> Any:
     import dask.array
 
     return dask.array.from_array(counts, chunks=chunks, name=False, asarray=True, lock=True)
+
+
+def _stacked(parts: Sequence[Any], chunks: tuple[int, int, int]) -> Any:
+    import dask.array
+
+    return dask.array.stack([_lazy(part, chunks) for part in parts])
 
 
 def _open_root(path: str | PathLike[str]) -> zarr.Group:
@@ -288,7 +222,7 @@ def _open_group(path: str | PathLike[str], group: str, chunks: Any) -> xr.Datase
         frame: xr.Dataset = xr.open_zarr(
             path, group=group, consolidated=False, zarr_format=3, chunks=chunks
         )
-    return frame
+    return labels.with_plain_names(frame)
 
 
 def _counts(root: zarr.Group, group: str, path: str | PathLike[str]) -> Any:

@@ -92,7 +92,7 @@ def _checks(name: str, deep: bool, progress: Callable[[int, int], None] | None) 
         return [_original_metadata]
     if not _is_spectral(name):
         return [_surveys]
-    checks: list[Check] = [_attributes, _spectral_axes, _array]
+    checks: list[Check] = [_attributes, _spectral_axes, _array, _detector_spectra]
     return [*checks, lambda group: _content(group, progress)] if deep else checks
 
 
@@ -133,9 +133,20 @@ def _attributes(group: zarr.Group) -> Iterator[str]:
 
 
 def _spectral_axes(group: zarr.Group) -> Iterator[str]:
+    names = _dimensions(group)
+    array: Any = group.get("counts")
+    sizes = (None,) * len(names) if array is None else array.shape
+    split = labels.SPLIT_GROUPS.get(group.path)
+    if split is not None and split not in group:
+        yield f"the coordinate {split} is missing"
+    yield from _axes(group, names[-3:], sizes[-3:])
+
+
+def _dimensions(group: zarr.Group) -> tuple[str, ...]:
+    """Names of the dimensions of the counts of a group."""
     spectral = "energy" if group.path.startswith("edxs") else "energy_loss"
-    sizes = group["counts"].shape if "counts" in group else (None, None, None)  # type: ignore[union-attr]
-    return _axes(group, ("y", "x", spectral), sizes)
+    split = labels.SPLIT_GROUPS.get(group.path)
+    return (*((split,) if split else ()), "y", "x", spectral)
 
 
 def _axes(
@@ -161,16 +172,16 @@ def _array(group: zarr.Group) -> Iterator[str]:
         yield "the array counts is missing"
         return
     array: Any = group["counts"]
-    spectral = "energy" if group.path.startswith("edxs") else "energy_loss"
-    names = ("y", "x", spectral)
+    names = _dimensions(group)
     if array.metadata.dimension_names != names:
         yield f"counts have dimensions {array.metadata.dimension_names}, expected {names}"
-    if array.ndim != 3:
+    if array.ndim != len(names):
         return
-    layout = plan_layout(array.shape)
+    layout = plan_layout(array.shape[-3:])
+    of_one = (1,) * (len(names) - 3)
     for what, found, expected in (
-        ("chunks", array.chunks, layout.chunks),
-        ("shards", array.shards, layout.shards),
+        ("chunks", array.chunks, (*of_one, *layout.chunks)),
+        ("shards", array.shards, (*of_one, *layout.shards)),
     ):
         if found != expected:
             yield f"counts lie in {what} of {found}, expected {expected}"
@@ -185,14 +196,17 @@ def _array(group: zarr.Group) -> Iterator[str]:
 def _content(group: zarr.Group, progress: Callable[[int, int], None] | None) -> Iterator[str]:
     """Read all counts once, shard by shard."""
     array: Any = group["counts"]
-    regions = list(shard_regions(array.shape, plan_layout(array.shape)))
+    shape = array.shape[-3:]
+    shards = list(shard_regions(shape, plan_layout(shape)))
+    firsts = [(index,) for index in range(array.shape[0])] if array.ndim == 4 else [()]
+    regions: list[Any] = [(*first, *shard) for first in firsts for shard in shards]
     total, is_readable = 0.0, True
     for done, region in enumerate(regions, start=1):
         try:
             total += summarize(array[region]).total
         except Exception as error:
             is_readable = False
-            rows, columns = region[0], region[1]
+            rows, columns = region[-3], region[-2]
             yield (
                 f"counts of rows {rows.start} to {rows.stop}, columns {columns.start} to "
                 f"{columns.stop} cannot be read ({_words(error)})"
@@ -203,6 +217,25 @@ def _content(group: zarr.Group, progress: Callable[[int, int], None] | None) -> 
     tolerance = 1e-5 * max(abs(expected), 1.0) if array.dtype.kind == "f" else 0.0
     if is_readable and abs(total - expected) > tolerance:
         yield f"counts add up to {total:.0f}, but {expected:.0f} were converted"
+
+
+def _detector_spectra(group: zarr.Group) -> Iterator[str]:
+    """The sum spectra of the detectors add up to the map, where they are known."""
+    if labels.DETECTOR_SPECTRA not in group or "counts" not in group:
+        return
+    spectra: Any = group[labels.DETECTOR_SPECTRA]
+    counts: Any = group["counts"]
+    if labels.DETECTOR not in group:
+        yield f"the coordinate {labels.DETECTOR} is missing"
+    if spectra.ndim != 2 or spectra.shape[1] != counts.shape[2]:
+        yield (
+            f"{labels.DETECTOR_SPECTRA} have shape {spectra.shape}, expected (detectors, "
+            f"{counts.shape[2]})"
+        )
+        return
+    found, expected = int(spectra[:].sum()), counts.attrs["total_counts"]
+    if found != expected:
+        yield f"{labels.DETECTOR_SPECTRA} add up to {found} counts, but the map to {expected:.0f}"
 
 
 def _surveys(group: zarr.Group) -> Iterator[str]:

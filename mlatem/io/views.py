@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from mlatem.io.hdf5_chunks import read_chunks
 from mlatem.kernels.events import add_events, events_per_pixel
 
+#: Events whose channels are counted at a time.
+BLOCK_EVENTS = 1 << 22
 #: Velox writes this where the probe moves to the next pixel.
 NEXT_PIXEL = 65535
 
@@ -130,9 +133,30 @@ class StreamCube:
     def totals(self) -> list[int]:
         """Counts of each stream within the frames, in the order of the streams."""
         return [
-            int(np.count_nonzero(stream[: starts[-1]] != NEXT_PIXEL))
+            int(np.count_nonzero(stream[starts[0] : starts[-1]] != NEXT_PIXEL))
             for stream, starts in zip(self._streams, self._row_starts, strict=True)
         ]
+
+    @property
+    def spectra(self) -> NDArray[np.int64]:
+        """Sum spectrum of each stream within the frames, shape (n_streams, n_channels)."""
+        spectra = np.zeros((len(self._streams), self.shape[2]), dtype=np.int64)
+        for i, (stream, starts) in enumerate(zip(self._streams, self._row_starts, strict=True)):
+            for begin in range(starts[0], starts[-1], BLOCK_EVENTS):
+                events = stream[begin : min(begin + BLOCK_EVENTS, starts[-1])]
+                spectra[i] += np.bincount(events[events != NEXT_PIXEL], minlength=self.shape[2])
+        return spectra
+
+    def part(self, *, stream: int | None = None, frames: range | None = None) -> StreamCube:
+        """The counts of one stream, or of some consecutive frames; all where None."""
+        view = copy.copy(self)
+        if stream is not None:
+            view._streams = (self._streams[stream],)
+            view._row_starts = (self._row_starts[stream],)
+        if frames is not None:
+            rows = slice(frames.start * self.shape[0], frames.stop * self.shape[0] + 1)
+            view._row_starts = tuple(starts[rows] for starts in view._row_starts)
+        return view
 
     @property
     def n_dropped(self) -> int:

@@ -14,10 +14,15 @@ from mlatem.io.layout import refuse_above_limit
 from mlatem.io.projection import BYTES_PER_SECOND, project
 from mlatem.io.read import open_raw
 from mlatem.io.signals import RawSignals
+from mlatem.io.store import load_spectrum_image, open_store
 from mlatem.io.validate import validate_store
 from mlatem.model import Acquisition
+from mlatem.model.acquisition import FIELDS
 from mlatem.sheet import DatasetRow
 from mlatem.steps.progress import progress
+
+#: Charge that hit the specimen, as far as the X-ray detectors were live.
+_OF_DOSE = ("beam_current_na", "live_time_s")
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,18 @@ class Findings:
 
 
 def check_store(path: str | PathLike[str], *, deep: bool = False) -> Findings:
-    """What is wrong with a store; with `deep`, all its counts are read too."""
+    """What is wrong with a store, and what a quantification of it would lack.
+
+    With `deep`, all its counts are read too.
+    """
     with progress("check") as advance:
-        return Findings(tuple(validate_store(path, deep=deep, progress=advance)))
+        problems = tuple(validate_store(path, deep=deep, progress=advance))
+    if problems:
+        return Findings(problems)
+    groups = [name for name in open_store(path).children if name.startswith(("edxs", "eels"))]
+    acquisition = load_spectrum_image(path).acquisition if "edxs" in groups else None
+    notes = (*_missing(acquisition, groups), *_assumed(acquisition, _settings.Edxs()))
+    return Findings((), notes)
 
 
 def check_campaign(folder: str | PathLike[str]) -> Findings:
@@ -61,8 +75,10 @@ def check_campaign(folder: str | PathLike[str]) -> Findings:
                     f"{name}: the column elements is empty: name the elements of the specimen"
                 )
             signals = _opened(campaign.raw_paths(name), row, campaign.settings.convert)
-            problems += [f"{name}: {problem}" for problem in _missing(signals)]
-            notes += [f"{name}: {note}" for note in _assumed(signals, campaign.settings.edxs)]
+            acquisition = _of_x_rays(signals)
+            lacking = _missing(acquisition, signals.group_names)
+            problems += [f"{name}: {problem}" for problem in lacking]
+            notes += [f"{name}: {note}" for note in _assumed(acquisition, campaign.settings.edxs)]
             notes.append(f"{name}: {_needs(signals)}")
             needed = project(signals).memory_bytes
             refuse_above_limit(
@@ -78,22 +94,23 @@ def _opened(paths: Sequence[str], row: DatasetRow, settings: _settings.Convert) 
     return open_raw(
         paths,
         acquisition_overrides={**row.acquisition, **row.axes},
-        settings=settings.model_copy(update={"hash_inputs": False}),
+        settings=_settings.with_frames(settings, row.frames).model_copy(
+            update={"hash_inputs": False}
+        ),
     )
 
 
 def _of_x_rays(signals: RawSignals) -> Acquisition | None:
     """Acquisition of the X-ray map, None where there is none."""
-    found = (s.acquisition for s in signals.spectrum_images if s.technique == "edxs")
-    return next(found, None)
+    image = signals.xray_map
+    return None if image is None else image.acquisition
 
 
-def _missing(signals: RawSignals) -> Iterator[str]:
+def _missing(acquisition: Acquisition | None, groups: Sequence[str]) -> Iterator[str]:
     """What nothing can be quantified without."""
-    acquisition = _of_x_rays(signals)
     if acquisition is None:
         yield (
-            f"has no X-ray map, only {', '.join(signals.group_names)}, which is converted but not "
+            f"has no X-ray map, only {', '.join(groups)}, which is converted but not "
             "analysed: add the file of an EDS map to its path"
         )
     elif "beam_energy_kev" not in acquisition:
@@ -103,9 +120,8 @@ def _missing(signals: RawSignals) -> Iterator[str]:
         )
 
 
-def _assumed(signals: RawSignals, edxs: _settings.Edxs) -> Iterator[str]:
+def _assumed(acquisition: Acquisition | None, edxs: _settings.Edxs) -> Iterator[str]:
     """Values whose absence makes a result poorer, and what stands in for them."""
-    acquisition = _of_x_rays(signals)
     if acquisition is None:
         return
     if "thickness_nm" not in acquisition:
@@ -118,6 +134,11 @@ def _assumed(signals: RawSignals, edxs: _settings.Edxs) -> Iterator[str]:
             "the specimen's density is not known: it is estimated from the composition; column "
             "density_g_cm3"
         )
+    unknown = [name for name in _OF_DOSE if name not in acquisition]
+    if unknown:
+        words = ", ".join(FIELDS[name][0] for name in unknown)
+        columns = ", ".join(unknown)
+        yield f"the dose is not known ({words}): amounts are relative; columns {columns}"
     for name in ("take_off_angle_deg", "elevation_deg"):
         angle = acquisition.number(name)
         if angle is not None and angle > 0:

@@ -13,10 +13,11 @@ from mlatem.io.counts import check_counts
 from mlatem.io.formats import jeol
 from mlatem.io.formats.common import AxisOverrides
 from mlatem.io.formats.jeol_file import load_pts
-from mlatem.io.formats.jeol_stream import FrameCube, frames_of, image_of
+from mlatem.io.formats.jeol_stream import FrameCube, electron_image, frames_of
 from mlatem.io.info import describe
 from mlatem.io.read import open_raw, read
 from mlatem.io.store import load_spectrum_image, load_survey, write_store
+from mlatem.settings import Convert
 
 SHAPE = (4, 8)
 STREAM_AT = 512
@@ -84,8 +85,9 @@ def write_pts(folder, words, declared=None):
     return path
 
 
-def signals_of(path):
-    return jeol.signals(path, load_pts(path, lambda _: HEADER), AxisOverrides())
+def signals_of(path, **reading):
+    file = load_pts(path, lambda _: HEADER)
+    return jeol.signals(path, file, AxisOverrides(), Convert(**reading))
 
 
 def test_cube_is_the_sum_of_the_frames(stream, frames):
@@ -114,7 +116,7 @@ def test_electron_image_is_the_mean_of_the_frames(frames):
     words = np.array([w for f, i in pairs for w in frame_words(f, i)], np.uint16)
     found = frames_of(words, SHAPE)
     assert all(frame.is_whole(SHAPE) for frame in found)
-    np.testing.assert_allclose(image_of(words, found, SHAPE), images.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(electron_image(words, found, SHAPE), images.mean(axis=0), rtol=1e-6)
     last_column = np.flatnonzero(words >> 12 == 8)[-1]
     assert not frames_of(words[:last_column], SHAPE)[-1].is_whole(SHAPE)
 
@@ -192,7 +194,7 @@ def test_stream_of_another_size_than_the_header_is_refused(pixels, stream, tmp_p
     header["PTTD Data"]["AnalyzableMap MeasData"]["Meas Cond"]["Pixels"] = pixels
     file = load_pts(write_pts(tmp_path, stream), lambda _: header)
     with pytest.raises(ReadError, match=r"holds no whole frame of \d x \d pixels"):
-        jeol.signals(tmp_path / "map.pts", file, AxisOverrides())
+        jeol.signals(tmp_path / "map.pts", file, AxisOverrides(), Convert())
 
 
 @pytest.mark.parametrize("pixels", ["", "8x", "0x4", "8x5000"])
@@ -201,7 +203,7 @@ def test_impossible_size_is_refused(pixels, stream, tmp_path):
     header["PTTD Data"]["AnalyzableMap MeasData"]["Meas Cond"]["Pixels"] = pixels
     file = load_pts(write_pts(tmp_path, stream), lambda _: header)
     with pytest.raises(ReadError, match="size of its scan"):
-        jeol.signals(tmp_path / "map.pts", file, AxisOverrides())
+        jeol.signals(tmp_path / "map.pts", file, AxisOverrides(), Convert())
 
 
 @pytest.mark.parametrize("n_words", [0, 1, 20])
@@ -281,3 +283,22 @@ def test_real_map_cut_before_its_first_frame_ends(fraction, test_data, tmp_path)
     path.write_bytes(content[: int(fraction * len(content))])
     with pytest.raises(ReadError, match=r"cut\.pts"):
         read(path)
+
+
+def test_some_frames(stream, frames, tmp_path):
+    path = write_pts(tmp_path, stream)
+    found = signals_of(path, first_frame=2, separate_frames=True)
+    image = found.spectrum_images[0]
+    np.testing.assert_array_equal(image.counts[:, :, :300], frames[1:].sum(axis=0))
+    (split,) = found.splits
+    assert split.labels == (2, 3)
+    for part, frame in zip(split.parts, frames[1:], strict=True):
+        np.testing.assert_array_equal(part[:, :, :300], frame)
+    assert image.attrs["frames_summed"] == {"first": 2, "last": 3, "of": 3}
+    whole = signals_of(path).spectrum_images[0].acquisition
+    assert image.acquisition["n_frames"].value == 2
+    live = image.acquisition["live_time_s"]
+    assert live.value == pytest.approx(whole["live_time_s"].value * 2 / 3)
+    assert live.origin == "default"
+    with pytest.raises(ReadError, match="frames 1 to 4 are asked for, but the map has 3"):
+        signals_of(path, last_frame=4)

@@ -10,6 +10,7 @@ from mlatem.errors import ReadError
 from mlatem.io.formats import jeol_project
 from mlatem.io.formats.common import AxisOverrides
 from mlatem.io.read import open_raw
+from mlatem.settings import Convert
 
 PROJECT = "rsciio/jeol/rawdata.ASW"
 VIEW = "rsciio/jeol/Sample/00_View000/View000_0000{}"
@@ -35,7 +36,7 @@ def tree_of(*views):
 def open_tree(tree, folder):
     path = folder / "a.asw"
     path.write_bytes(bytes(12))
-    return jeol_project.signals(path, lambda _: tree, lambda _: [], AxisOverrides())
+    return jeol_project.signals(path, lambda _: tree, lambda _: [], AxisOverrides(), Convert())
 
 
 @pytest.mark.parametrize(

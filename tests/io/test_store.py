@@ -192,7 +192,7 @@ def test_full_disk_leaves_nothing(signals, tmp_path, monkeypatch):
     def full(*_args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store, "_write_counts", full)
+    monkeypatch.setattr(store, "write_counts", full)
     with pytest.raises(StoreError, match=r"s\.zarr: cannot be written: the disk is full"):
         store.write_store(signals, tmp_path / "s.zarr")
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from mlatem.io.projection import BYTES_PER_SECOND, project
 from mlatem.io.signals import RawSignals
 from mlatem.io.store import write_store
 from mlatem.model import Acquisition, SpectrumImage
-from mlatem.steps.check import check_campaign
+from mlatem.steps.check import check_campaign, check_store
 
 
 def image(technique="edxs", shape=(6, 5, 40), **values):
@@ -45,9 +45,10 @@ def test_what_stops_a_dataset_is_a_problem_and_what_is_assumed_a_note(write):
     assert found.problems[0].startswith("d2: the beam energy is missing")
     assert "beam_energy_kev" in found.problems[0]
     notes = {name: [n for n in found.notes if n.startswith(name)] for name in ("d0", "d1", "d2")}
-    assert [len(lines) for lines in notes.values()] == [2, 3, 2]
+    assert [len(lines) for lines in notes.values()] == [3, 4, 3]
     assert "absorption of X-rays is not corrected" in notes["d0"][0]
-    assert "22 degrees of the configuration are assumed" in notes["d1"][1]
+    assert "the dose is not known (beam current, live time)" in notes["d0"][1]
+    assert "22 degrees of the configuration are assumed" in notes["d1"][2]
     assert all("conversion will need" in lines[-1] for lines in notes.values())
 
 
@@ -60,8 +61,9 @@ def test_a_dataset_without_x_rays_is_a_problem(write):
 def test_values_of_the_sheet_fill_the_gaps(write):
     folder = write(
         [image()],
-        sheet="d0\t0.hspy\tO\t200\t50\t3\t20\n",
-        columns="\tbeam_energy_kev\tthickness_nm\tdensity_g_cm3\ttake_off_angle_deg",
+        sheet="d0\t0.hspy\tO\t200\t50\t3\t20\t0.2\t30\n",
+        columns="\tbeam_energy_kev\tthickness_nm\tdensity_g_cm3\ttake_off_angle_deg"
+        "\tbeam_current_na\tlive_time_s",
     )
     found = check_campaign(folder)
     assert found.problems == ()
@@ -102,3 +104,12 @@ def test_projection_of_memory_and_time():
     both = project(RawSignals((image(shape=(64, 64, 256)), image("eels", (8, 8, 256)))))
     assert both.memory_bytes == 3 * 64 * 64 * 256
     assert both.count_bytes == 64 * 64 * 256 + 8 * 8 * 256
+
+
+def test_a_store_tells_what_its_quantification_would_lack(tmp_path):
+    write_store(RawSignals((image(),)), tmp_path / "s.zarr")
+    found = check_store(tmp_path / "s.zarr")
+    assert found.problems == ()
+    words = " ".join(found.notes)
+    for missing in ("thickness_nm", "beam_current_na, live_time_s", "take_off_angle_deg"):
+        assert missing in words

@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 from mlatem import campaign
 from mlatem.errors import MlatemError
-from mlatem.sheet import AXES_COLUMNS
+from mlatem.sheet import ACQUISITION_COLUMNS, AXES_COLUMNS
 
 try:
     CAMPAIGN = campaign.load(config)

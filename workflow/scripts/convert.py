@@ -11,5 +11,5 @@ with to_file(snakemake.log[0]):
         row.path,
         snakemake.output[0],
         acquisition_overrides=row.axes,
-        settings=settings.Convert(**snakemake.params.convert),
+        settings=settings.with_frames(settings.Convert(**snakemake.params.convert), row.frames),
     )

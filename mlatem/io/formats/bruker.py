@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bruker Esprit .bcf: one EDS map and images of other detectors."""
+"""Bruker Esprit .bcf: the map of one or several X-ray detectors, and images of other ones.
+
+The header counts its detectors (`DetectorCount`) and has a sum spectrum (`SpectrumData0`, ...) of
+each beside the map of the same number: the maps of a file are one scan, seen by several detectors.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,87 +17,153 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem.errors import ReadError
+from mlatem.io.formats.bruker_metadata import acquisition_of, shared
 from mlatem.io.formats.common import (
     AxisOverrides,
     Signal,
-    acquisition_values,
     named_trees,
     ordered_surveys,
     spectrum_image,
     survey_image,
     title_of,
 )
-from mlatem.io.signals import RawSignals
+from mlatem.io.formats.frames import split_detectors
+from mlatem.io.signals import RawSignals, detector_spectra, unique_names
 from mlatem.kernels.bruker_stream import first_fault
-from mlatem.model import Acquisition
+from mlatem.model import SpectrumImage
+from mlatem.settings import Convert
 
 _logger = logging.getLogger(__name__)
 
 #: Part of the counts of the stored sum spectrum that the map may lack. Good files lack up to 7e-4:
 #: counts of the last line, which the sum has and the map has not.
 MAX_LOST = 0.005
-#: What the vendor reader calls a map without a name.
-NO_NAME = "Undefined"
+#: Part of a channel by which the axes of detectors that are added up may differ: of channels of
+#: 10 eV 1 eV, next to lines of 60 eV and more.
+MAX_SHIFT = 0.1
+
+
+@dataclass(frozen=True)
+class DetectorMap:
+    """What one X-ray detector saw."""
+
+    signal: Signal
+    """As the vendor reader returns it."""
+    sum_spectrum: NDArray[Any]
+    """Stored in the header beside the map, shape (n_channels,)."""
+
+    @property
+    def name(self) -> str:
+        """Type of the detector, as the header has it; empty where it has none."""
+        return str(self.signal["original_metadata"].get("Detector", {}).get("Type") or "")
 
 
 def signals(
     path: Path,
-    signal: Signal,
+    maps: Iterable[DetectorMap],
     images: Sequence[Signal],
-    sum_spectrum: NDArray[Any],
     overrides: AxisOverrides,
+    settings: Convert,
 ) -> RawSignals:
     """Normalise a .bcf file.
 
     Parameters
     ----------
     path : Path
-    signal : mapping
-        The map, as the vendor reader returns it.
+    maps : iterable of DetectorMap
+        Taken one after the other and added up.
     images : sequence of mapping
-    sum_spectrum : ndarray of shape (n_channels,)
-        Stored in the header beside the map.
     overrides : AxisOverrides
+    settings : settings.Convert
+        Whether the detectors are kept apart too.
 
     Raises
     ------
     ReadError
-        If the map lacks counts of the sum spectrum.
+        If a map lacks counts of its sum spectrum, or the axes of the detectors differ.
     """
-    signal = _with_own_width(signal)
-    check_sum(signal["data"], sum_spectrum, path)
-    image = spectrum_image(
-        signal,
-        str(path),
-        energy_axis=2,
-        acquisition=_acquisition(signal),
-        overrides=overrides,
-    )
+    found: list[dict[str, Any]] = []
+    parts: list[Any] = []
+    spectra, names = [], []
+    total: Any = None
+    for map_ in maps:
+        signal = _with_own_width(map_.signal)
+        counts = signal.pop("data")
+        check_sum(counts, map_.sum_spectrum, path)
+        found.append(signal)
+        names.append(map_.name)
+        check_same_axes(found[0]["axes"], signal["axes"], len(found), path)
+        spectra.append(counts.sum(axis=(0, 1), dtype=np.uint64))
+        total = counts if total is None else _added(total, counts)
+        parts.append(counts if settings.separate_detectors else None)
+
+    def image_of(counts: Any) -> SpectrumImage:
+        return spectrum_image(
+            {**found[0], "data": counts},
+            str(path),
+            energy_axis=2,
+            acquisition=shared([acquisition_of(signal) for signal in found]),
+            overrides=overrides,
+        )
+
+    image = image_of(total)
+    detectors = unique_names(names)
+    splits = split_detectors(settings, detectors, lambda index: image_of(parts[index]).counts)
     return RawSignals(
         spectrum_images=(image,),
         surveys=ordered_surveys([survey_image(i) for i in images]),
         original_metadata=named_trees(
-            [(title_of(s), s["original_metadata"]) for s in (signal, *images)]
+            [(title_of(s), s["original_metadata"]) for s in (*found, *images)]
         ),
         path=str(path),
-        resident_bytes=int(image.counts.size * image.counts.dtype.itemsize),
+        resident_bytes=total.nbytes + sum(p.nbytes for split in splits for p in split.parts),
+        detector_spectra=detector_spectra(detectors, spectra),
+        splits=splits,
     )
 
 
-def check_single_map(path: Path, n_maps: int) -> None:
-    """A file may hold a stack of maps, of which the vendor reader returns the first only.
+def check_same_axes(
+    first: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]], number: int, path: Path
+) -> None:
+    """Channels of several detectors may be added up only where they mean the same energies.
+
+    Parameters
+    ----------
+    first, other : sequence of mapping
+        Axes of the first detector and of the one of that number.
+    number : int
+    path : Path
 
     Raises
     ------
     ReadError
-        If there is not exactly one.
+        If the axes differ by more than `MAX_SHIFT` of a channel, naming both.
     """
-    if n_maps != 1:
-        raise ReadError(
-            str(path),
-            f"holds {n_maps} spectrum images, expected one",
-            "Export every map to a file of its own from Esprit",
-        )
+    for one, two in zip(first, other, strict=True):
+        step, n = float(one["scale"]), int(one["size"])
+        start = float(two["offset"]) - float(one["offset"])
+        end = start + (n - 1) * (float(two["scale"]) - step)
+        if n != two["size"] or max(abs(start), abs(end)) > MAX_SHIFT * abs(step):
+            raise ReadError(
+                str(path),
+                f"its X-ray detectors differ in the axis {one['name']}: detector 1 has "
+                f"{_axis_words(one)}, detector {number} {_axis_words(two)}, and their sum would be "
+                "blurred",
+                "Export the map of each detector to a file of its own from Esprit, and make a "
+                "dataset of each",
+            )
+
+
+def _axis_words(axis: Mapping[str, Any]) -> str:
+    unit = axis["units"]
+    return f"{axis['size']} x {axis['scale']:.6g} {unit} from {axis['offset']:.6g} {unit}"
+
+
+def _added(total: NDArray[Any], counts: NDArray[Any]) -> NDArray[Any]:
+    """The sum of two maps in the smallest type that surely holds it."""
+    largest = int(total.max(initial=0)) + int(counts.max(initial=0))
+    added: NDArray[Any] = np.add(total, counts, dtype=np.min_scalar_type(largest))
+    return added
 
 
 def check_stream(
@@ -178,31 +249,3 @@ def _with_own_width(signal: Signal) -> dict[str, Any]:
     if width is not None:
         axes[1]["scale"] = float(width)
     return {**signal, "axes": axes}
-
-
-def _acquisition(signal: Signal) -> Acquisition:
-    tree, metadata = signal["original_metadata"], signal["metadata"]
-    analysis, hardware = tree.get("Analysis", {}), tree.get("Hardware", {})
-    microscope, stage = tree.get("Microscope", {}), tree.get("Stage", {})
-    general = metadata.get("General", {})
-    instrument: Mapping[str, Any] = next(
-        iter(metadata.get("Acquisition_instrument", {}).values()), {}
-    )
-    detector = instrument.get("Detector", {}).get("EDS", {})
-    sample = metadata.get("Sample", {}).get("name")
-    date = "T".join(str(general[key]) for key in ("date", "time") if general.get(key))
-    entries = {
-        "beam_energy_kev": microscope.get("HV") or analysis.get("PrimaryEnergy"),
-        "elevation_deg": analysis.get("ElevationAngle"),
-        "azimuth_deg": analysis.get("AzimutAngle"),
-        "stage_tilt_deg": stage.get("Tilt"),
-        "real_time_s": detector.get("real_time"),
-        "live_time_s": detector.get("live_time"),
-        "n_detectors": hardware.get("DetectorCount"),
-        "detector": detector.get("detector_type"),
-        "signal_type": metadata.get("Signal", {}).get("signal_type"),
-        "sample": None if sample == NO_NAME else sample,
-        "date": date,
-    }
-    # Whether the instrument is a SEM or a TEM is a guess from the beam energy.
-    return acquisition_values(entries, origins={"signal_type": "default"})

@@ -124,6 +124,12 @@ def spectrum_image(
     )
 
 
+def with_warning(image: SpectrumImage, sentence: str) -> SpectrumImage:
+    """A spectrum image with one more sentence on what is missing or doubtful."""
+    warnings = [*image.attrs.get("warnings", ()), sentence]
+    return replace(image, attrs={**image.attrs, "warnings": warnings})
+
+
 def survey_image(signal: Signal, attrs: Mapping[str, Any] | None = None) -> xr.DataArray | None:
     """An image with its own coordinates in nm; None for complex or empty ones."""
     data = np.asarray(signal["data"])

@@ -25,6 +25,7 @@ from mlatem.io.formats.common import (
 )
 from mlatem.io.formats.hyperspy import acquisition_of_tree
 from mlatem.io.formats.mapping import mapped_metadata, tag
+from mlatem.io.identity import Identity
 from mlatem.io.mapped import MappedArray
 from mlatem.io.signals import RawSignals
 from mlatem.io.suspicions import suspicions_of
@@ -68,7 +69,44 @@ def signals(path: Path, found: Sequence[Signal], overrides: AxisOverrides) -> Ra
         original_metadata=named_trees([(title_of(s), s["original_metadata"]) for s in stored]),
         path=str(path),
         holds=holds,
+        identity=identity_of([s["original_metadata"] for s in stored]),
     )
+
+
+def identity_of(trees: Sequence[Mapping[str, Any]]) -> Identity:
+    """Which acquisition the images of a file are of.
+
+    DigitalMicrograph writes an experiment's ID of name, date and time into all files that it saves
+    of an acquisition, and into a spectrum image the unique numbers of its survey image and of the
+    other range of a double acquisition.
+    """
+    experiments, own, points_to = set(), set(), set()
+    starts = []
+    for tree in trees:
+        image = tag(tree, _IMAGE) or {}
+        tags = tag(image, "ImageTags") or {}
+        keywords = tag(tags, "Meta Data.Experiment keywords") or {}
+        experiments |= {str(k["Experiment ID"]) for k in keywords.values() if _has_id(k)}
+        own |= _number(tag(image, "UniqueID"))
+        for place in (
+            "SI.Acquisition.Survey Image.UID",
+            "EELS.Acquisition.Dual acquire sibling.UID",
+        ):
+            points_to |= _number(tag(tags, place))
+        day, time = (tag(tags, f"SI.Acquisition.{part}") for part in ("Date", "Start time"))
+        starts += [f"{day} {time}"] if day and time else []
+    started = starts[0] if starts else None
+    return Identity(frozenset(experiments), frozenset(own), frozenset(points_to), started)
+
+
+def _has_id(keyword: Any) -> bool:
+    return isinstance(keyword, Mapping) and bool(keyword.get("Experiment ID"))
+
+
+def _number(parts: Any) -> set[str]:
+    """A unique number of four parts as one text; none where a part is missing or all are zero."""
+    values = list(parts.values()) if isinstance(parts, Mapping) else []
+    return {"-".join(map(str, values))} if len(values) == 4 and any(values) else set()
 
 
 def acquisition_of(tree: Mapping[str, Any], tags: Mapping[str, Any]) -> Acquisition:
@@ -92,6 +130,7 @@ def acquisition_of(tree: Mapping[str, Any], tags: Mapping[str, Any]) -> Acquisit
         "elevation_deg": tag(eds, "Detector Info.Elevation angle"),
         "azimuth_deg": tag(eds, "Detector Info.Azimuthal angle"),
         "solid_angle_sr": tag(eds, "Detector Info.Solid angle"),
+        "sample": tag(tags, "Session Info.Specimen"),
         "live_time_s": tag(eds, "Live time"),
         "real_time_s": tag(eds, "Real time"),
     }

@@ -127,8 +127,14 @@ def _as_exported(plain: RawSignals, path: Path, found: Sequence[Signal]) -> RawS
         if image is not None:
             record = signal.get("record")
             surveys.append(image if record is None else restored_survey(image, record))
+    records = [signal.get("record") or {} for signal in found]
+    spectra = (r["detector_spectra"] for r in records if "detector_spectra" in r)
     return replace(
-        plain, surveys=tuple(surveys), original_metadata=expand(packed), sources=tuple(sources)
+        plain,
+        surveys=tuple(surveys),
+        original_metadata=expand(packed),
+        sources=tuple(sources),
+        detector_spectra=next(spectra, None),
     )
 
 

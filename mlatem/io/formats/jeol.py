@@ -23,11 +23,13 @@ from mlatem.io.formats.common import (
     spectrum_image,
     survey_image,
 )
+from mlatem.io.formats.frames import chosen_frames, details_of, of_chosen, split_frames
 from mlatem.io.formats.jeol_file import PtsFile, number, scan_shape
-from mlatem.io.formats.jeol_stream import FULL_RANGE, Frame, FrameCube, frames_of, image_of
+from mlatem.io.formats.jeol_stream import FULL_RANGE, Frame, FrameCube, electron_image, frames_of
 from mlatem.io.signals import RawSignals
 from mlatem.kernels import jeol_words
-from mlatem.model import Acquisition
+from mlatem.model import Acquisition, SpectrumImage
+from mlatem.settings import Convert
 
 _DAMAGED = "The file is damaged: copy it again from the instrument"
 #: Highest beam energy of scanning electron microscopes, keV.
@@ -45,7 +47,7 @@ class Recorded:
     warnings: tuple[str, ...]
 
 
-def signals(path: Path, file: PtsFile, overrides: AxisOverrides) -> RawSignals:
+def signals(path: Path, file: PtsFile, overrides: AxisOverrides, settings: Convert) -> RawSignals:
     """Normalise a .pts file.
 
     Parameters
@@ -53,34 +55,51 @@ def signals(path: Path, file: PtsFile, overrides: AxisOverrides) -> RawSignals:
     path : Path
     file : PtsFile
     overrides : AxisOverrides
+    settings : settings.Convert
+        Which frames are summed, of those that make up the map, and whether they are kept apart too.
 
     Raises
     ------
     ReadError
-        If the stream holds no counts, or is damaged so that no whole frame is left.
+        If the stream holds no counts, is damaged so that no whole frame is left, or has not all
+        frames that are asked for.
     """
     shape = scan_shape(file, path)
     recorded = recorded_frames(file, shape, path)
-    cube = FrameCube(file.words, recorded.frames, shape)
-    axes = _axes(file, shape)
-    signal = {"data": cube, "axes": axes, "metadata": _hyperspy_metadata(file, path)}
-    image = spectrum_image(
-        signal,
-        str(path),
-        energy_axis=2,
-        acquisition=_acquisition(file, recorded),
-        overrides=overrides,
-    )
-    details: dict[str, Any] = {"counts_per_stream": [sum(f.n_counts for f in recorded.frames)]}
+    n_frames = len(recorded.frames)
+    frames = chosen_frames(settings, n_frames, path)
+    summed = recorded.frames[frames.start : frames.stop]
+    cube = FrameCube(file.words, summed, shape)
+    axes, metadata = _axes(file, shape), _hyperspy_metadata(file, path)
+    acquisition = of_chosen(_acquisition(file, recorded), frames, n_frames)
+
+    def image_of(counts: FrameCube) -> SpectrumImage:
+        return spectrum_image(
+            {"data": counts, "axes": axes, "metadata": metadata},
+            str(path),
+            energy_axis=2,
+            acquisition=acquisition,
+            overrides=overrides,
+        )
+
+    image = image_of(cube)
+    details: dict[str, Any] = {"counts_per_stream": [sum(f.n_counts for f in summed)]}
+    details.update(details_of(frames, n_frames))
     if recorded.warnings:
         details["warnings"] = list(recorded.warnings)
-    survey = _survey(image_of(file.words, recorded.frames, shape), axes)
+    survey = _survey(electron_image(file.words, summed, shape), axes)
     return RawSignals(
         spectrum_images=(replace(image, attrs={**image.attrs, **details}),),
         surveys=() if survey is None else (survey,),
         original_metadata={path.name: file.header},
         path=str(path),
         resident_bytes=cube.nbytes,
+        splits=split_frames(
+            settings,
+            frames,
+            lambda i: image_of(FrameCube(file.words, recorded.frames[i : i + 1], shape)).counts,
+        ),
+        n_frames=n_frames,
     )
 
 
@@ -201,6 +220,7 @@ def _acquisition(file: PtsFile, recorded: Recorded) -> Acquisition:
         "dwell_time_s": number(clocks.get("DwellTime(msec)", 0.0)) / 1e3,
         "n_frames": recorded.n_whole,
         "elevation_deg": _text_or_number(column.get("ElevAng")),
+        "take_off_angle_deg": _text_or_number(column.get("TakeAng")),
         "azimuth_deg": _text_or_number(column.get("DirAng")),
         "energy_resolution_ev": _text_or_number(column.get("MnKaRES")),
         "microscope": column.get("SEM"),

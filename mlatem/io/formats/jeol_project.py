@@ -25,6 +25,7 @@ from mlatem.io.formats.common import (
 )
 from mlatem.io.formats.jeol_file import TREE_OFFSET, Parser, load_pts
 from mlatem.io.signals import RawSignals
+from mlatem.settings import Convert
 
 _FILE_TYPE = "Analysis Station"
 
@@ -46,6 +47,7 @@ def signals(
     parse: Parser,
     read_images: Callable[[str], Sequence[Signal]],
     overrides: AxisOverrides,
+    settings: Convert,
 ) -> RawSignals:
     """Normalise a project: its map, and the images of the map's view.
 
@@ -59,6 +61,7 @@ def signals(
     read_images : callable
         The vendor reader of .img files.
     overrides : AxisOverrides
+    settings : settings.Convert
 
     Raises
     ------
@@ -83,7 +86,7 @@ def signals(
                 f"its file {file.relative_to(path.parent)} is missing",
                 "Copy the whole folder of the project, or name the .pts file itself",
             )
-    found = jeol.signals(map_file, load_pts(map_file, parse), overrides)
+    found = jeol.signals(map_file, load_pts(map_file, parse), overrides, settings)
     images = [image for file in image_files for image in read_images(str(file))]
     surveys = [*(_survey(image) for image in images), *found.surveys]
     trees = [(path.name, tree), *found.original_metadata.items()]

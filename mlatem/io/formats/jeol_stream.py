@@ -110,7 +110,7 @@ def _row_marks(words: NDArray[np.uint16], step: int) -> tuple[NDArray[np.int64],
     return np.concatenate(positions), np.concatenate(rows)
 
 
-def image_of(
+def electron_image(
     words: NDArray[np.uint16], frames: Sequence[Frame], shape: tuple[int, int]
 ) -> NDArray[np.float32] | None:
     """The electron image (ny, nx), averaged over frames; None where the stream has none."""

@@ -6,10 +6,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from mlatem.errors import ReadError
@@ -23,6 +24,7 @@ from mlatem.io.formats.common import (
 from mlatem.io.formats.hyperspy import acquisition_of_tree
 from mlatem.io.formats.mapping import Table, mapped_metadata, tag
 from mlatem.io.formats.tia_file import Dimension, SerCube, SerFile, first_image, read_ser
+from mlatem.io.identity import Identity
 from mlatem.io.signals import RawSignals
 from mlatem.model import Acquisition, SpectrumImage, Value
 
@@ -66,6 +68,12 @@ def emi_file(path: Path) -> tuple[Path, int] | None:
         if candidate.is_file():
             return candidate, int(found.group(2)) - 1
     return None
+
+
+def siblings(path: Path) -> list[Path]:
+    """All .ser files of the .emi file of a .ser file; itself where there is no .emi file."""
+    found = emi_file(path)
+    return [path] if found is None else ser_files(found[0])
 
 
 def companions(path: Path) -> list[Path]:
@@ -119,7 +127,16 @@ def signals(path: Path, trees: Trees, table: Table, overrides: AxisOverrides) ->
         original_metadata=original,
         path=str(path),
         holds="; ".join(held),
+        identity=_identity(path),
     )
+
+
+def _identity(path: Path) -> Identity | None:
+    """A .ser file belongs to the others of its .emi file; an .emi file stands for all of them."""
+    if path.suffix.lower() != ".ser":
+        return None
+    others = {str(file.absolute()) for file in siblings(path) if file.name != path.name}
+    return Identity(own=frozenset({str(path.absolute())}), points_to=frozenset(others))
 
 
 def _map(
@@ -134,7 +151,8 @@ def _map(
     offset = float(ser.record["offset"]) - dispersion * int(ser.record["element"])
     energy = {"name": "energy", "offset": offset, "scale": dispersion, "units": "eV"}
     found = acquisition_of_tree(tree)
-    known = acquisition_values({"date": _date(tag(original, "ObjectInfo.AcquireDate"))})
+    date = _date(tag(original, "ObjectInfo.AcquireDate")) or _first_time(ser)
+    known = acquisition_values({"date": date})
     guessed = {"signal_type": Value(kind, "default")}
     image = spectrum_image(
         {
@@ -204,6 +222,14 @@ def _date(text: Any) -> str | None:
         return datetime.strptime(str(text), "%a %b %d %H:%M:%S %Y").isoformat()
     except ValueError:
         return None
+
+
+def _first_time(ser: SerFile) -> str | None:
+    """When the first record was written, as the .ser file itself has it (seconds since 1970)."""
+    seconds = np.ravel(ser.tree().get("time_s", ()))
+    if not len(seconds) or not seconds[0] > 0:
+        return None
+    return datetime.fromtimestamp(int(seconds[0]), tz=UTC).isoformat()
 
 
 def _describe(ser: SerFile) -> str:

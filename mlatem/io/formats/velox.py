@@ -13,7 +13,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -28,6 +27,14 @@ from mlatem.io.formats.common import (
     spectrum_image,
     survey_image,
     title_of,
+    with_warning,
+)
+from mlatem.io.formats.frames import (
+    chosen_frames,
+    details_of,
+    of_chosen,
+    split_detectors,
+    split_frames,
 )
 from mlatem.io.formats.velox_eels import eels_maps
 from mlatem.io.formats.velox_file import VeloxMap
@@ -37,17 +44,27 @@ from mlatem.io.formats.velox_metadata import (
     detectors_of,
     hyperspy_metadata,
 )
-from mlatem.io.signals import RawSignals
+from mlatem.io.signals import RawSignals, detector_spectra, unique_names
 from mlatem.io.views import NEXT_PIXEL, StreamCube
+from mlatem.model import Acquisition, SpectrumImage
+from mlatem.settings import Convert
 
 _logger = logging.getLogger(__name__)
 
+#: Of EELS maps beside an X-ray map of which some frames are summed.
+_ALL_FRAMES = (
+    "the X-ray map beside is the sum of some frames, this one of all: Velox stores no frames of it"
+)
 #: Largest part of a scan that may be missing before its size counts as unknown.
 MAX_MISSING = 0.5
 
 
 def signals(
-    path: Path, stored: VeloxMap, images: Sequence[Signal], overrides: AxisOverrides
+    path: Path,
+    stored: VeloxMap,
+    images: Sequence[Signal],
+    overrides: AxisOverrides,
+    settings: Convert,
 ) -> RawSignals:
     """Normalise a Velox file.
 
@@ -58,41 +75,58 @@ def signals(
     images : sequence of mapping
         Images as the vendor reader returns them, frames as a stack.
     overrides : AxisOverrides
+    settings : settings.Convert
+        Which frames are summed, and whether detectors and frames are kept apart too.
 
     Raises
     ------
     ReadError
-        If the size of the map cannot be told, its energy axis is not stored, or the detectors' own
-        spectra hold other counts than the map.
+        If the size of the map cannot be told, its energy axis is not stored, the detectors' own
+        spectra hold other counts than the map, or the file has not all frames that are asked for.
     """
     (ny, nx), n_frames = scan_shape(stored, path)
     _check_channels(stored, path)
-    cube = StreamCube(stored.streams, (ny, nx, stored.n_channels), n_frames)
-    _check_totals(stored, cube, path)
+    whole = StreamCube(stored.streams, (ny, nx, stored.n_channels), n_frames)
+    _check_totals(stored, whole, path)
+    frames = chosen_frames(settings, n_frames, path)
+    cube = whole.part(frames=frames)
     detectors = detectors_of(stored, path)
+    names = unique_names(stored.stream_names)
     tree = {**(images[0]["original_metadata"] if images else {}), **stored.metadata}
-    signal: dict[str, Any] = {
-        "data": cube,
-        "axes": axes_of(stored.metadata, detectors[0], path),
-        "metadata": hyperspy_metadata(tree, path, n_frames),
-    }
-    image = spectrum_image(
-        signal,
-        str(path),
-        energy_axis=2,
-        acquisition=acquisition_of(stored, detectors, n_frames, ny * nx),
-        overrides=overrides,
-    )
+    axes = axes_of(stored.metadata, detectors[0], path)
+    acquisition = acquisition_of(stored, detectors, n_frames, ny * nx)
+    metadata = hyperspy_metadata(tree, path, len(frames))
+
+    def image_of(counts: StreamCube) -> SpectrumImage:
+        return spectrum_image(
+            {"data": counts, "axes": axes, "metadata": metadata},
+            str(path),
+            energy_axis=2,
+            acquisition=of_chosen(acquisition, frames, n_frames),
+            overrides=overrides,
+        )
+
+    image = image_of(cube)
     details = {
         "detectors": detectors,
         "counts_per_stream": cube.totals,
-        "counts_outside_frames": cube.n_dropped,
+        "counts_outside_frames": whole.n_dropped,
+        **details_of(frames, n_frames),
     }
-    eels, eels_trees = eels_maps(path, (ny, nx), signal["axes"][:2], overrides)
+    eels, eels_trees = eels_maps(path, (ny, nx), axes[:2], overrides)
+    date = acquisition.get("date")
+    if date is not None:
+        # Of one scan with the X-ray map, which alone has the time.
+        eels = [
+            replace(m, acquisition=Acquisition({"date": date, **m.acquisition.values_by_name}))
+            for m in eels
+        ]
+    if details_of(frames, n_frames):
+        eels = [with_warning(map_, _ALL_FRAMES) for map_ in eels]
     analytical = {str(d.get("DetectorName", "")) for d in detectors}
     return RawSignals(
         spectrum_images=(replace(image, attrs={**image.attrs, **details}), *eels),
-        surveys=ordered_surveys([_survey(i, analytical) for i in images]),
+        surveys=ordered_surveys([_survey(i, analytical, frames, n_frames) for i in images]),
         original_metadata=named_trees(
             [("EDS", tree)]
             + [(f"EDS stream {k}", m) for k, m in enumerate(stored.stream_metadata, start=1)]
@@ -101,6 +135,16 @@ def signals(
         ),
         path=str(path),
         resident_bytes=sum(stream.nbytes for stream in stored.streams),
+        detector_spectra=detector_spectra(names, cube.spectra),
+        splits=(
+            *split_detectors(settings, names, lambda i: image_of(cube.part(stream=i)).counts),
+            *split_frames(
+                settings,
+                frames,
+                lambda i: image_of(whole.part(frames=range(i, i + 1))).counts,
+            ),
+        ),
+        n_frames=n_frames,
     )
 
 
@@ -184,16 +228,23 @@ def _check_totals(stored: VeloxMap, cube: StreamCube, path: Path) -> None:
         )
 
 
-def _survey(image: Signal, analytical: set[str]) -> xr.DataArray | None:
-    """A survey image, its frames averaged; None for maps that were derived from spectra."""
+def _survey(
+    image: Signal, analytical: set[str], frames: range = range(0), n_frames: int = 0
+) -> xr.DataArray | None:
+    """A survey image, its frames averaged; None for maps that were derived from spectra.
+
+    Of an image that has as many frames as the map, the frames of the map are taken.
+    """
     result = image["original_metadata"].get("BinaryResult", {})
     source, title = str(result.get("Detector") or ""), title_of(image)
     is_derived = title in SYMBOLS or "EELS" in title or "EELS" in source
     if is_derived or (source and any(name.startswith(source) for name in analytical)):
         return None
     data, axes = np.asarray(image["data"]), list(image["axes"])
-    n_frames = 1
+    n_averaged = 1
     if data.ndim == 3 and data.dtype.kind in "uif":
-        n_frames = data.shape[0]
+        if data.shape[0] == n_frames:
+            data = data[frames.start : frames.stop]
+        n_averaged = data.shape[0]
         data, axes = data.mean(axis=0, dtype=np.float64).astype(np.float32), axes[1:]
-    return survey_image({**image, "data": data, "axes": axes}, {"n_frames_averaged": n_frames})
+    return survey_image({**image, "data": data, "axes": axes}, {"n_frames_averaged": n_averaged})

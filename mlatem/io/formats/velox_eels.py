@@ -95,6 +95,7 @@ def _image(
     energy = {"name": "energy loss", "offset": record["offset"], "scale": record["dispersion"]}
     entries = {
         **instrument_values(tree),
+        "collection_mrad": _collection_mrad(tree.get("CustomProperties", {})),
         "detector": tree.get("BinaryResult", {}).get("Detector"),
         "signal_type": "EELS",
     }
@@ -117,6 +118,13 @@ def _image(
     }
     present = {name: value for name, value in details.items() if value is not None}
     return replace(image, attrs={**image.attrs, **present})
+
+
+def _collection_mrad(properties: Mapping[str, Any]) -> float | None:
+    """Outer angle of what enters the energy filter; None where it is not known (0 in the file)."""
+    entry = properties.get("EnergyFilter.CollectionAngleRange.End", {})
+    angle = 1e3 * float(entry.get("value") or 0.0)
+    return angle or None
 
 
 def _intensity(record: Mapping[str, Any]) -> dict[str, float]:

@@ -34,6 +34,11 @@ class VeloxMap:
     spectrum_totals: tuple[int, ...]
     """Counts of each stored spectrum, in any order; empty where the file has none."""
 
+    @property
+    def stream_names(self) -> list[str]:
+        """The detector of each stream, as Velox calls it; empty where it does not."""
+        return [str(m["BinaryResult"].get("Detector") or "") for m in self.stream_metadata]
+
 
 def is_velox(path: Path) -> bool:
     """Whether an HDF5 file is laid out as Velox does it."""
