@@ -32,6 +32,7 @@ from mlatem.io.formats import (
     jeol,
     jeol_file,
     jeol_project,
+    jeol_tree,
     ncem,
     nexus,
     oxford,
@@ -358,7 +359,9 @@ def _load_jeol_project(path: Path, axes: AxisOverrides, settings: Convert) -> Ra
 
 
 def _load_jeol_image(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
-    return jeol_project.image_signals(path, _reader("jeol").file_reader(str(path)))
+    api = _reader("jeol._api")
+    jeol_tree.check_image(path, api._parsejeol)
+    return jeol_project.image_signals(path, api.file_reader(str(path)))
 
 
 def _load_gatan(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
