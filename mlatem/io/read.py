@@ -46,6 +46,7 @@ from mlatem.io.formats import (
 )
 from mlatem.io.formats.common import AxisOverrides, ordered_surveys
 from mlatem.io.formats.hdf5_heaps import check_heaps
+from mlatem.io.formats.hdf5_types import check_types
 from mlatem.io.layout import projected_memory_bytes, refuse_above_limit
 from mlatem.io.signals import RawSignals, group_of, with_grid_warnings
 from mlatem.io.sources import package_versions, sha256_of, size_bytes
@@ -203,6 +204,7 @@ def format_of(path: Path) -> Format:
         raise ReadError(str(path), f"does not begin like a {names} file", _DAMAGED)
     if head.startswith(_HDF5):
         check_heaps(path)
+        check_types(path)
     for entry in fitting:
         if entry.matches is None or entry.matches(path):
             return entry

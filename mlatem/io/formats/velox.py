@@ -20,6 +20,7 @@ import xarray as xr
 
 from mlatem.elements import SYMBOLS
 from mlatem.errors import ReadError
+from mlatem.io.event_streams import count_events, histogram
 from mlatem.io.formats.common import (
     AxisOverrides,
     Signal,
@@ -135,7 +136,7 @@ def scan_shape(stored: VeloxMap, path: Path) -> tuple[tuple[int, int], int]:
     ReadError
         If the streams fill none of the images.
     """
-    pixels = max(int(np.count_nonzero(stream == NEXT_PIXEL)) for stream in stored.streams)
+    pixels = max(len(stream) - count_events(stream) for stream in stored.streams)
     best: tuple[float, tuple[int, int], int] | None = None
     for ny, nx in stored.image_shapes:
         n_frames = stored.n_frames or max(1, math.ceil((pixels - 1) / (ny * nx)))
@@ -160,7 +161,7 @@ def scan_shape(stored: VeloxMap, path: Path) -> tuple[tuple[int, int], int]:
 
 def _check_channels(stored: VeloxMap, path: Path) -> None:
     for stream in stored.streams:
-        invalid = np.count_nonzero((stream >= stored.n_channels) & (stream != NEXT_PIXEL))
+        invalid = int(histogram(stream)[stored.n_channels : NEXT_PIXEL].sum())
         if invalid:
             raise ReadError(
                 str(path),
