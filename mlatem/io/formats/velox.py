@@ -20,7 +20,7 @@ import xarray as xr
 
 from mlatem.elements import SYMBOLS
 from mlatem.errors import ReadError
-from mlatem.io.event_streams import count_events, histogram
+from mlatem.io.event_streams import NEXT_PIXEL, count_events, histogram
 from mlatem.io.formats.common import (
     AxisOverrides,
     Signal,
@@ -39,7 +39,7 @@ from mlatem.io.formats.velox_metadata import (
     hyperspy_metadata,
 )
 from mlatem.io.signals import RawSignals
-from mlatem.io.views import NEXT_PIXEL, StreamCube
+from mlatem.io.views import StreamCube
 
 _logger = logging.getLogger(__name__)
 
