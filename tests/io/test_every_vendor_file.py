@@ -13,16 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from mlatem.errors import ReadError
+from mlatem.io.export import export_hspy
 from mlatem.io.read import open_raw
-from mlatem.io.store import load_spectrum_image, write_store
+from mlatem.io.store import load_spectrum_image, open_store, write_store
 
 FOLDER = Path(
     os.environ.get("MLATEM_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")
 )
-#: Arrays up to this size are compared number by number, larger ones by their sums.
-MAX_COMPARED_BYTES = 256e6
+#: Maps of less numbers are compared number by number and exported, larger ones by their sums.
+MAX_COMPARED = 256e6
 
 #: The manifest holds what the vendor reader returns; here it is wrong, or says nothing.
 CORRECTED = {
@@ -110,9 +112,11 @@ def test_file_of_the_manifest(entry, tmp_path):
     by_size = sorted((tuple(c.shape), float(c.attrs["total_counts"])) for c in found)
     assert [shape for shape, _ in by_size] == sorted(shape for shape, _ in expected)
     assert [n for _, n in by_size] == pytest.approx([n for _, n in sorted(expected)], rel=1e-12)
-    if name not in CORRECTED:
-        ((shape, _, signal),) = maps
-        if math.prod(shape) * np.dtype(signal["dtype"]).itemsize < MAX_COMPARED_BYTES:
+    if sum(math.prod(shape) for shape, _ in expected) < MAX_COMPARED:
+        assert_lazy_is_eager(path, found, GIVEN.get(name))
+        assert_export_comes_back(tmp_path)
+        if name not in CORRECTED:
+            ((_, _, signal),) = maps
             digest = as_in_manifest(found[0][:], entry, signal)
             assert digest == signal["sha256_c_order_little_endian"]
 
@@ -132,6 +136,25 @@ def test_damaged_file(name, tmp_path):
         write_store(open_raw(path), tmp_path / "spim.zarr")
     assert_names_file_and_cause(caught.value, path)
     assert list(tmp_path.iterdir()) == []
+
+
+def assert_lazy_is_eager(path, stored, overrides):
+    """A part that is sliced from the file is that of the store."""
+    for image, counts in zip(
+        open_raw(path, acquisition_overrides=overrides).spectrum_images, stored, strict=True
+    ):
+        region = tuple(slice(n // 4, n // 4 + max(n // 3, 1)) for n in image.shape)
+        np.testing.assert_array_equal(np.asarray(image.counts[region]), counts[region])
+
+
+def assert_export_comes_back(folder):
+    """Counts, axes, survey and acquisition of a store survive a HyperSpy file."""
+    export_hspy(folder / "spim.zarr", folder / "out.hspy")
+    write_store(open_raw(folder / "out.hspy"), folder / "again.zarr")
+    one, other = (open_store(folder / name) for name in ("spim.zarr", "again.zarr"))
+    assert one.groups == other.groups
+    for group in one.groups[1:]:
+        xr.testing.assert_identical(one[group].to_dataset(), other[group].to_dataset())
 
 
 def test_exceptions_are_of_files_that_exist():
