@@ -28,6 +28,7 @@ from mlatem.io.formats import (
     bruker_container,
     edax,
     gatan,
+    gatan_tags,
     hyperspy,
     jeol,
     jeol_file,
@@ -367,6 +368,7 @@ def _load_jeol_image(path: Path, axes: AxisOverrides, settings: Convert) -> RawS
 
 
 def _load_gatan(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
+    gatan_tags.check_tags(path)
     found = _reader("digitalmicrograph").file_reader(str(path), lazy=True)
     return gatan.signals(path, found, axes)
 
