@@ -3,12 +3,13 @@
 
     python benchmarks/convert.py --folder /tmp/convert
 
-Writes a Ripple, a HyperSpy and a Velox-like file of 512 x 512 pixels and 2048 channels (the first
-two hold 1 GB of uint16, the last 2e7 events), converts each to a store, and has HyperSpy load it
-lazily and save it as .hspy. Every conversion is a process of its own, which measures from opening
-the file to the end of writing, without the imports of the packages; the peak of memory is that of
-the whole process. HyperSpy is installed by pip into an environment in the folder, and needed for
-nothing else. What is in the folder already is used again.
+Writes a Ripple, a HyperSpy, a NCEM and a Velox-like file of 512 x 512 pixels and 2048 channels (the
+first three hold 1 GB of uint16, the last 2e7 events), converts each to a store, and has HyperSpy
+load it lazily and save it as .hspy. Every conversion is a process of its own, which measures from
+opening the file to the end of writing, without the imports of the packages; the peak of memory is
+that of the whole process, and beside it what it is above the peak of the imports. HyperSpy is
+installed by pip into an environment in the folder, and needed for nothing else. What is in the
+folder already is used again.
 """
 
 from __future__ import annotations
@@ -31,19 +32,33 @@ import samples
 from mlatem.io.layout import plan_layout
 from mlatem.io.store import load_spectrum_image
 
-WRITERS = {"rpl": samples.write_ripple, "hspy": samples.write_hspy, "emd": samples.write_velox}
+WRITERS = {
+    "rpl": samples.write_ripple,
+    "hspy": samples.write_hspy,
+    "ncem": samples.write_ncem,
+    "velox": samples.write_velox,
+}
+NAMES = {
+    "rpl": "Ripple.rpl",
+    "hspy": "HyperSpy.hspy",
+    "ncem": "NCEM.emd",
+    "velox": "Velox-like.emd",
+}
 HYPERSPY = ("hyperspy>=2", "exspy", "rosettasciio[eds-stream,hdf5,speed]>=0.10")
 
 _MEASURE = """
 import json, resource, sys, time
 raw, out = sys.argv[1:]
 {imports}
+peak_mb = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+imported_mb = peak_mb()
 cpu, begun = time.process_time(), time.perf_counter()
 {work}
 print(json.dumps({{
     "seconds": time.perf_counter() - begun,
     "cpu": time.process_time() - cpu,
-    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+    "peak_mb": peak_mb(),
+    "above_mb": peak_mb() - imported_mb,
     "version": {version},
 }}))
 """
@@ -59,7 +74,7 @@ from mlatem.io.store import write_store
 THEIRS = _MEASURE.format(
     imports="import hyperspy.api as hs",
     work="""
-options = {"select_type": "spectrum_image"} if raw.endswith(".emd") else {}
+options = {"select_type": "spectrum_image"} if "Velox-like" in raw else {}
 signal = hs.load(raw, lazy=True, **options)
 signal.save(out, overwrite=True)
 """,
@@ -122,7 +137,10 @@ def rows_of(kind: str, raw: Path, python: Path, folder: Path, limit_gb: float) -
         theirs = {"failed": f"{hspy_total(saved)} counts instead of {total}"}
     return [
         _row(
-            f"`.{kind}`, {stored / 1e6:.4g} MB", f"{name} {result.get('version', '')}", result, cube
+            f"{raw.stem} `{raw.suffix}`, {stored / 1e6:.4g} MB",
+            f"{name} {result.get('version', '')}",
+            result,
+            cube,
         )
         for name, result in (("MLATEM", ours), ("HyperSpy", theirs))
     ]
@@ -130,10 +148,11 @@ def rows_of(kind: str, raw: Path, python: Path, folder: Path, limit_gb: float) -
 
 def _row(label: str, name: str, result: dict[str, object], cube: int) -> str:
     if "failed" in result:
-        return f"| {label} | {name} | {result['failed']} | | | |"
-    seconds, cpu, peak = (float(str(result[key])) for key in ("seconds", "cpu", "peak_mb"))
-    speed = cube / 1e6 / seconds
-    return f"| {label} | {name} | {seconds:.1f} | {speed:.0f} | {cpu:.1f} | {peak:.0f} |"
+        return f"| {label} | {name} | {result['failed']} | | | | |"
+    keys = ("seconds", "cpu", "peak_mb", "above_mb")
+    seconds, cpu, peak, above = (float(str(result[key])) for key in keys)
+    cells = (f"{seconds:.1f}", f"{cube / 1e6 / seconds:.0f}", f"{cpu:.1f}", f"{peak:.0f}")
+    return f"| {label} | {name} | {' | '.join(cells)} | {above:.0f} |"
 
 
 def main() -> None:
@@ -153,15 +172,23 @@ def main() -> None:
         shard = math.prod(plan_layout(shape).shards) * 2 / 1e6
         print(f"{os.cpu_count()} cores; maps of {shape}, {math.prod(shape) * 2 / 1e6:.0f} MB as")
         print(f"uint16; a shard is {shard:.0f} MB as uint16\n")
-        print("| File | Program | Time, s | MB/s of the map | CPU, s | Peak memory, MB |")
-        print("|---|---|---|---|---|---|")
+        print(
+            "| File | Program | Time, s | MB/s of the map | CPU, s | Peak, MB | Above imports, MB |"
+        )
+        print("|---|---|---|---|---|---|---|")
         for kind in options.format or WRITERS:
-            raw = folder / f"{'x'.join(map(str, shape))}-{options.events:g}.{kind}"
+            made = folder / f"{'x'.join(map(str, shape))}-{options.events:g}"
+            raw = made / NAMES[kind]
             if not raw.exists():
-                extra = {"n_events": options.events} if kind == "emd" else {}
-                WRITERS[kind](raw.with_name(f"writing.{kind}"), shape, **extra)
-                for part in folder.glob("writing.*"):
-                    part.rename(raw.with_suffix(part.suffix))
+                extra = {"n_events": options.events} if kind == "velox" else {}
+                writing = folder / "writing"
+                shutil.rmtree(writing, ignore_errors=True)
+                writing.mkdir()
+                made.mkdir(exist_ok=True)
+                WRITERS[kind](writing / raw.name, shape, **extra)
+                # The file that is opened comes last: its presence says that all are whole.
+                for part in sorted(writing.iterdir(), key=lambda p: p.name == raw.name):
+                    part.rename(made / part.name)
             for row in rows_of(kind, raw, python, folder, options.limit_gb):
                 print(row, flush=True)
 

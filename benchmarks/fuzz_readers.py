@@ -17,6 +17,7 @@ import logging
 import multiprocessing
 import os
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -30,6 +31,7 @@ from pathlib import Path
 import dask
 import numpy as np
 import samples
+import small_samples
 
 from mlatem.errors import InputError, MemoryLimitError, ReadError
 from mlatem.io.counts import check_counts
@@ -45,30 +47,78 @@ OVERHEAD_GB = 0.3
 SHOWN_FAULTS = 3
 
 
+def _zipped_zspy(folder: Path) -> Path:
+    with tempfile.TemporaryDirectory() as temporary:
+        made = small_samples.zipped(small_samples.write_zspy(Path(temporary) / "a.zspy"))
+        return Path(shutil.copy(made, folder / "healthy.zspy"))
+
+
+def _pantarhei(folder: Path, *, compressed: bool) -> Path:
+    changes = {"filter.mode": "EELS"}
+    return small_samples.write_prz(folder / "healthy.prz", compressed=compressed, **changes)
+
+
 @dataclass(frozen=True)
 class Target:
     """A format to damage."""
 
     files: tuple[str, ...] = ()
-    """Of the test data, the first one that is read; all of them are damaged in turn."""
-    write: Callable[[Path, tuple[int, int, int]], Path] | None = None
-    """Writes a file where no test data are needed."""
-    suffix: str = ""
-    """Of the written file."""
+    """Of the test data, the first one that is read; one of them is damaged in every case."""
+    names: tuple[str, ...] = ()
+    """Where these files are put, relative to a folder; by default side by side as they are named.
 
+    The map that a project names is replaced by a smaller one.
+    """
+    write: Callable[[Path], Path] | None = None
+    """Writes files into a folder where no test data are needed, and says what is to be read."""
+
+
+@dataclass(frozen=True)
+class Healthy:
+    """The files of a target before they are damaged, held in memory."""
+
+    opened: str
+    """What is read, a file or a folder."""
+    contents: dict[str, bytes]
+    """Of each file, by its name relative to a common folder; the one that is read comes first."""
+
+
+_JEOL = "rsciio/jeol/"
+_VIEW = "Sample/00_View000/View000_"
+_TIA = "rsciio/tia/old/16x16-spectrum_image-5x5x1024"
 
 #: What is fuzzed. A new format joins by an entry here.
 TARGETS = {
     "velox": Target(("hyperspy-1.7.6-wheel/fei_emd_si.emd",)),
-    "velox-written": Target(write=samples.write_velox, suffix=".emd"),
+    "velox-written": Target(write=lambda f: samples.write_velox(f / "healthy.emd", SMALL)),
+    "velox-eels": Target(("rsciio/emd/velox_EELS_EDS/example_velox_EELS_EDS.emd",)),
     "bruker": Target(("bcf-testing-samples/4on3_full.bcf",)),
     "bruker-compressed": Target(("rsciio/bruker/16x16_12bit_packed_8bit.bcf",)),
-    "hyperspy": Target(write=samples.write_hspy, suffix=".hspy"),
+    "hyperspy": Target(write=lambda f: samples.write_hspy(f / "healthy.hspy", SMALL)),
     "hyperspy-exported": Target(("nist-tutorial/core_shell.hspy",)),
-    "ripple": Target(write=samples.write_ripple, suffix=".rpl"),
-    "jeol": Target(("rsciio/jeol/InvalidFrame/Sample/00_Dummy-Data/Dummy-Data_0000015.pts",)),
+    "ncem": Target(write=lambda f: small_samples.write_ncem(f / "healthy.emd")),
+    "ncem-written": Target(write=lambda f: samples.write_ncem(f / "healthy.emd", SMALL)),
+    "nexus": Target(write=lambda f: small_samples.write_nexus(f / "healthy.nxs")),
+    "oxford": Target(write=lambda f: small_samples.write_oxford(f / "healthy.h5oina")),
+    "zspy": Target(write=lambda f: small_samples.write_zspy(f / "healthy.zspy")),
+    "zspy-zip": Target(write=_zipped_zspy),
+    "pantarhei": Target(write=lambda f: _pantarhei(f, compressed=False)),
+    "pantarhei-compressed": Target(write=lambda f: _pantarhei(f, compressed=True)),
+    "edax": Target(write=small_samples.write_spd),
+    "ripple": Target(write=lambda f: samples.write_ripple(f / "healthy.rpl", SMALL)),
+    "jeol": Target((f"{_JEOL}InvalidFrame/Sample/00_Dummy-Data/Dummy-Data_0000015.pts",)),
+    "jeol-project": Target(
+        (
+            f"{_JEOL}rawdata.ASW",
+            f"{_JEOL}{_VIEW}0000000.img",
+            f"{_JEOL}InvalidFrame/Sample/00_Dummy-Data/Dummy-Data_0000015.pts",
+        ),
+        names=("rawdata.ASW", f"{_VIEW}0000000.img", f"{_VIEW}0000006.pts"),
+    ),
     "gatan": Target(("rsciio/digitalmicrograph/3D/EELS_SI.dm4",)),
-    "tia": Target(("rsciio/tia/old/16x16-spectrum_image-5x5x1024_1.ser",)),
+    "gatan-dm3": Target(("SciFiDatasets/DMReader_SpectrumImage_SI-EELS.dm3",)),
+    "tia": Target((f"{_TIA}_1.ser",)),
+    "tia-emi": Target((f"{_TIA}.emi", f"{_TIA}_1.ser")),
 }
 
 
@@ -88,14 +138,23 @@ class Outcome:
         return self.kind not in ("read", "refused")
 
 
-def healthy(target: Target, folder: Path) -> list[Path] | None:
-    """The files of a target, the one to open first; None where the test data are absent."""
+def healthy(target: Target) -> Healthy | None:
+    """The files of a target; None where the test data are absent."""
     if target.write is not None:
-        path = target.write(folder / f"healthy{target.suffix}", SMALL)
-        return [path, *(p for p in sorted(folder.glob("healthy.*")) if p != path)]
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            opened = target.write(folder)
+            others = sorted(p for p in folder.rglob("*") if p.is_file() and p != opened)
+            paths = [opened, *others] if opened.is_file() else others
+            contents = {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths}
+        return Healthy(opened.name, contents)
     root = os.environ.get("MLATEM_TEST_DATA")
     paths = [Path(root) / name for name in target.files] if root else []
-    return paths if paths and all(path.is_file() for path in paths) else None
+    if not paths or not all(path.is_file() for path in paths):
+        return None
+    names = target.names or tuple(path.name for path in paths)
+    contents = {n: p.read_bytes() for n, p in zip(names, paths, strict=True)}
+    return Healthy(names[0], contents)
 
 
 def damaged(content: bytes, random: np.random.Generator) -> tuple[bytes, str]:
@@ -137,27 +196,28 @@ def read_all(path: Path, memory_gb: float) -> None:
 
 
 def run_case(
-    target: str, files: list[Path], case: int, folder: Path, memory_gb: float, answer: Connection
+    target: str, files: Healthy, case: int, folder: Path, memory_gb: float, answer: Connection
 ) -> None:
     """Body of a case's process: damage, read, answer."""
     damage = damage_files(target, files, case, folder)
     answer.send(("begun", damage))
     limit = int((memory_gb + OVERHEAD_GB) * 1e9) + _virtual_bytes()
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    answer.send(_try_read(folder / files[0].name, memory_gb))
+    answer.send(_try_read(folder / files.opened, memory_gb))
 
 
-def damage_files(target: str, files: list[Path], case: int, folder: Path) -> str:
-    """Copy the files of a target into a folder, one of them damaged; says how."""
+def damage_files(target: str, files: Healthy, case: int, folder: Path) -> str:
+    """Write the files of a target into a folder, one of them damaged; says how."""
     random = np.random.default_rng([*target.encode(), case])
-    chosen = int(random.integers(0, len(files)))
+    chosen = int(random.integers(0, len(files.contents)))
     damage = ""
-    for index, file in enumerate(files):
-        content = file.read_bytes()
+    for index, (name, healthy_content) in enumerate(files.contents.items()):
+        content = healthy_content
         if index == chosen:
             content, words = damaged(content, random)
-            damage = f"{file.name}: {words}"
-        (folder / file.name).write_bytes(content)
+            damage = f"{name}: {words}"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
     return damage
 
 
@@ -187,11 +247,13 @@ def fuzz(
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as temporary:
         base = Path(temporary)
-        (base / "healthy").mkdir()
-        files = healthy(TARGETS[target], base / "healthy")
+        files = healthy(TARGETS[target])
         if files is None:
             return
-        read_all(files[0], 8.0)  # whatever is loaded or compiled once
+        for name, content in files.contents.items():
+            (base / "healthy" / name).parent.mkdir(parents=True, exist_ok=True)
+            (base / "healthy" / name).write_bytes(content)
+        read_all(base / "healthy" / files.opened, 8.0)  # whatever is loaded or compiled once
         waiting = list(range(start + 1_000_000 * seed, start + 1_000_000 * seed + n))[::-1]
         running: list[_Running] = []
         while waiting or running:
@@ -212,7 +274,7 @@ class _Running:
         self,
         context: multiprocessing.context.ForkContext,
         target: str,
-        files: list[Path],
+        files: Healthy,
         case: int,
         base: Path,
         memory_gb: float,
@@ -278,13 +340,12 @@ def _arguments() -> argparse.Namespace:
 
 def _single(target: str, case: int, memory_gb: float) -> None:
     with tempfile.TemporaryDirectory() as temporary:
-        files = healthy(TARGETS[target], Path(temporary))
+        files = healthy(TARGETS[target])
         if files is None:
             raise SystemExit(f"{target}: set MLATEM_TEST_DATA to the folder of vendor files")
-        folder = Path(temporary) / "damaged"
-        folder.mkdir()
+        folder = Path(temporary)
         print(damage_files(target, files, case, folder))
-        read_all(folder / files[0].name, memory_gb)
+        read_all(folder / files.opened, memory_gb)
         print("read")
 
 

@@ -118,6 +118,22 @@ def write_hspy(path: Path, shape: tuple[int, int, int], seed: int = 0) -> Path:
     return path
 
 
+def write_ncem(path: Path, shape: tuple[int, int, int], seed: int = 0) -> Path:
+    """A NCEM `.emd` of uint16 in one piece, its axes listed whole."""
+    with h5py.File(path, "w") as file:
+        file.attrs.update(version_major=0, version_minor=2)
+        group = file.create_group("data/map")
+        group.attrs.update(emd_group_type=1, signal_type="EDS_TEM")
+        data = group.create_dataset("data", shape=shape, dtype="u2")
+        for index, row in enumerate(rows(shape, seed)):
+            data[index] = row
+        axes = (("y", 2.0, "[n_m]"), ("x", 2.0, "[n_m]"), ("Energy", KEV_PER_CHANNEL, "[k_e_V]"))
+        for number, (name, scale, units) in enumerate(axes, start=1):
+            group[f"dim{number}"] = scale * np.arange(shape[number - 1])
+            group[f"dim{number}"].attrs.update(name=name, units=units)
+    return path
+
+
 def write_velox(
     path: Path,
     shape: tuple[int, int, int],

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem.errors import InputError
+from mlatem.io.ahead import ahead
 from mlatem.io.layout import plan_layout, shard_regions
 from mlatem.io.signals import RawSignals
 from mlatem.io.views import AxisView, HdfArray
@@ -21,6 +22,8 @@ from mlatem.model import SpectrumImage
 EAGER_CHECK_BYTES = 1 << 30
 #: Of a file, read at a time.
 BAND_BYTES = 8 << 20
+#: Bands that are read before they are needed.
+BANDS_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -110,22 +113,35 @@ def checked_blocks(
     """
     summary = CountSummary()
     band_rows = _band_rows(image)
-    for region in shard_regions(image.shape, plan_layout(image.shape)):
-        block: NDArray[Any] | None = None
-        for rows in _bands(region[0], band_rows):
-            part = read_block(signals, image, (rows, *region[1:]))
-            summary = _checked_summary(signals, image, part, summary)
-            if band_rows is None:
-                block = part.astype(summary.dtype, copy=False)
-                continue
+    parts = _parts(signals, image, band_rows)
+    if isinstance(image.counts, HdfArray):
+        # Decompressed in threads while the bands before are checked and written.
+        parts = ahead(parts, BANDS_AHEAD)
+    block: NDArray[Any] | None = None
+    for region, rows, part in parts:
+        summary = _checked_summary(signals, image, part, summary)
+        if band_rows is None:
+            block = part.astype(summary.dtype, copy=False)
+        else:
             if block is None:
                 shape = (region[0].stop - region[0].start, *part.shape[1:])
                 block = np.empty(shape, dtype=summary.dtype)
             block = block.astype(summary.dtype, copy=False)
             block[rows.start - region[0].start : rows.stop - region[0].start] = part
             _release(part)
-        if block is not None:
+        del part  # or two of them would lie in memory while the next one is read
+        if rows.stop == region[0].stop:
             yield region, block, summary
+            block = None
+
+
+def _parts(
+    signals: RawSignals, image: SpectrumImage, band_rows: int | None
+) -> Iterator[tuple[tuple[slice, slice, slice], slice, NDArray[Any]]]:
+    """Region of every shard, and rows and counts of every band of it."""
+    for region in shard_regions(image.shape, plan_layout(image.shape)):
+        for rows in _bands(region[0], band_rows):
+            yield region, rows, read_block(signals, image, (rows, *region[1:]))
 
 
 def _checked_summary(

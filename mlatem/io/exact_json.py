@@ -78,8 +78,12 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 def dumps(value: Any) -> str:
-    """Strict JSON text of any vendor metadata."""
-    return json.dumps(encode(value), ensure_ascii=False, allow_nan=False)
+    """Strict JSON text of any vendor metadata, which can be written as UTF-8."""
+    encoded = encode(value)
+    text = json.dumps(encoded, ensure_ascii=False, allow_nan=False)
+    # Bytes that are no UTF-8 come from HDF5 as surrogates, for which JSON has an escape.
+    is_utf8 = not any("\ud800" <= letter <= "\udfff" for letter in set(text))
+    return text if is_utf8 else json.dumps(encoded, allow_nan=False)
 
 
 def loads(text: str) -> Any:

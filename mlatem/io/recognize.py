@@ -26,6 +26,7 @@ from mlatem.io.formats import (
 )
 from mlatem.io.formats.common import AxisOverrides
 from mlatem.io.formats.hdf5_heaps import check_heaps
+from mlatem.io.formats.hdf5_types import check_types
 from mlatem.io.signals import RawSignals
 from mlatem.settings import Convert
 
@@ -84,6 +85,7 @@ def format_of(path: Path) -> Format:
         raise ReadError(str(path), f"does not begin like a {names} file", DAMAGED)
     if head.startswith(_HDF5):
         check_heaps(path)
+        check_types(path)
     for entry in fitting:
         if entry.matches is None or entry.matches(path):
             return entry

@@ -21,10 +21,12 @@ from mlatem.io.formats import (
     bruker_container,
     edax,
     gatan,
+    gatan_tags,
     hyperspy,
     jeol,
     jeol_file,
     jeol_project,
+    jeol_tree,
     pantarhei,
     ripple,
     tia,
@@ -130,11 +132,14 @@ def load_jeol_project(path: Path, axes: AxisOverrides, settings: Convert) -> Raw
 
 def load_jeol_image(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
     """The image of an .img file."""
-    return jeol_project.image_signals(path, _reader("jeol").file_reader(str(path)))
+    api = _reader("jeol._api")
+    jeol_tree.check_image(path, api._parsejeol)
+    return jeol_project.image_signals(path, api.file_reader(str(path)))
 
 
 def load_gatan(path: Path, axes: AxisOverrides, settings: Convert) -> RawSignals:
     """Maps and images of a DigitalMicrograph file."""
+    gatan_tags.check_tags(path)
     found = _reader("digitalmicrograph").file_reader(str(path), lazy=True)
     return gatan.signals(path, found, axes)
 

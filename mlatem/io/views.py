@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from mlatem.io.event_streams import (
+    NEXT_PIXEL,
+    EventStream,
+    count_events,
+    histogram,
+    row_pieces,
+    row_starts,
+)
 from mlatem.io.hdf5_chunks import read_chunks
 from mlatem.kernels.events import add_events, events_per_pixel
-
-#: Events whose channels are counted at a time.
-BLOCK_EVENTS = 1 << 22
-#: Velox writes this where the probe moves to the next pixel.
-NEXT_PIXEL = 65535
 
 
 class AxisView:
@@ -107,7 +110,7 @@ class StreamCube:
 
     Parameters
     ----------
-    streams : sequence of ndarray of shape (n_events,), uint16
+    streams : sequence of EventStream, or of ndarray of shape (n_events,), uint16
     shape : tuple of int
         (ny, nx, n_channels) of the scan.
     n_frames : int
@@ -117,23 +120,26 @@ class StreamCube:
     ndim = 3
 
     def __init__(
-        self, streams: Sequence[NDArray[np.uint16]], shape: tuple[int, int, int], n_frames: int
+        self,
+        streams: Sequence[EventStream | NDArray[np.uint16]],
+        shape: tuple[int, int, int],
+        n_frames: int,
     ) -> None:
         self.shape = shape
         self._streams = tuple(streams)
         self._row_starts = tuple(
-            _row_starts(stream, shape[0] * n_frames, shape[1]) for stream in streams
+            row_starts(stream, shape[0] * n_frames, shape[1]) for stream in streams
         )
-        per_pixel = np.zeros(shape[0] * shape[1], dtype=np.int64)
-        for stream, starts in zip(self._streams, self._row_starts, strict=True):
-            events_per_pixel(stream[: starts[-1]], NEXT_PIXEL, per_pixel)
+        per_pixel = np.zeros(shape[:2], dtype=np.int64)
+        for rows, events in self._pieces(0, shape[0]):
+            events_per_pixel(events, NEXT_PIXEL, per_pixel[rows].reshape(-1))
         self.dtype: np.dtype[Any] = np.min_scalar_type(int(per_pixel.max(initial=0)))
 
     @property
     def totals(self) -> list[int]:
         """Counts of each stream within the frames, in the order of the streams."""
         return [
-            int(np.count_nonzero(stream[starts[0] : starts[-1]] != NEXT_PIXEL))
+            count_events(stream, int(starts[0]), int(starts[-1]))
             for stream, starts in zip(self._streams, self._row_starts, strict=True)
         ]
 
@@ -142,9 +148,7 @@ class StreamCube:
         """Sum spectrum of each stream within the frames, shape (n_streams, n_channels)."""
         spectra = np.zeros((len(self._streams), self.shape[2]), dtype=np.int64)
         for i, (stream, starts) in enumerate(zip(self._streams, self._row_starts, strict=True)):
-            for begin in range(starts[0], starts[-1], BLOCK_EVENTS):
-                events = stream[begin : min(begin + BLOCK_EVENTS, starts[-1])]
-                spectra[i] += np.bincount(events[events != NEXT_PIXEL], minlength=self.shape[2])
+            spectra[i] = histogram(stream, int(starts[0]), int(starts[-1]))[: self.shape[2]]
         return spectra
 
     def part(self, *, stream: int | None = None, frames: range | None = None) -> StreamCube:
@@ -162,21 +166,26 @@ class StreamCube:
     def n_dropped(self) -> int:
         """Counts of all streams that lie behind the last frame."""
         return sum(
-            int(np.count_nonzero(stream[starts[-1] :] != NEXT_PIXEL))
+            count_events(stream, int(starts[-1]))
             for stream, starts in zip(self._streams, self._row_starts, strict=True)
         )
 
     def __getitem__(self, region: tuple[slice, ...]) -> NDArray[Any]:
         (y0, y1), (x0, x1), (c0, c1) = bounds_of(region, self.shape)
-        ny, nx, _ = self.shape
         block = np.zeros((y1 - y0, x1 - x0, c1 - c0), dtype=self.dtype)
         if block.size == 0:
             return block
-        for stream, starts in zip(self._streams, self._row_starts, strict=True):
-            for first_row in range(0, len(starts) - 1, ny):
-                rows = stream[starts[first_row + y0] : starts[first_row + y1]]
-                add_events(rows, NEXT_PIXEL, nx, block, x0, c0)
+        for rows, events in self._pieces(y0, y1):
+            part = block[rows.start - y0 : rows.stop - y0]
+            add_events(events, NEXT_PIXEL, self.shape[1], part, x0, c0)
         return block
+
+    def _pieces(self, y0: int, y1: int) -> Iterator[tuple[slice, NDArray[np.uint16]]]:
+        """Events of some rows of all streams and frames, a few whole rows at a time."""
+        for stream, starts in zip(self._streams, self._row_starts, strict=True):
+            for begin in range(0, len(starts) - 1, self.shape[0]):
+                for first, last, events in row_pieces(stream, starts, begin + y0, begin + y1):
+                    yield slice(first - begin, last - begin), events
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:, :, :], dtype=dtype)
@@ -209,15 +218,3 @@ def bounds_of(region: Any, shape: tuple[int, ...]) -> list[tuple[int, int]]:
         start, stop, _ = entry.indices(size)
         bounds.append((start, max(start, stop)))
     return bounds
-
-
-def _row_starts(stream: NDArray[np.uint16], n_rows: int, nx: int) -> NDArray[np.int64]:
-    """Positions in the stream where each row starts and the last one ends, shape (n_rows + 1,).
-
-    Rows that the scan did not reach are empty, at the end of the stream.
-    """
-    ends = np.flatnonzero(stream == NEXT_PIXEL)[nx - 1 :: nx][:n_rows] + 1
-    starts = np.full(n_rows + 1, len(stream), dtype=np.int64)
-    starts[0] = 0
-    starts[1 : 1 + len(ends)] = ends
-    return starts

@@ -1,46 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""EDAX .spd with its .spc and .ipr, written by hand at the published positions of their fields."""
-
-import struct
+"""EDAX .spd with its .spc and .ipr."""
 
 import numpy as np
 import pytest
+from small_samples import COUNTS, write_spd
 
 from mlatem.errors import ReadError
 from mlatem.io.read import open_raw
 from mlatem.io.store import load_spectrum_image, write_store
-
-COUNTS = np.random.default_rng(7).poisson(0.5, (5, 7, 32)).astype("<u2")
-
-
-def write_spd(folder, *, spc=True, ipr="map_Img.ipr", n_spectra=35, cut=0):
-    path = folder / "map.spd"
-    header = struct.pack("<16s8i120s", b"MAPSPECTRA_DATA", 1, n_spectra, 7, 5, 32, 2, 1100, 1, b"")
-    header = header[:48] + rb"C:\EDAX\map_Img.bmp".ljust(120, b"\0")
-    content = header.ljust(1100, b"\0") + COUNTS.tobytes()
-    path.write_bytes(content[: len(content) - cut])
-    if spc:
-        fields = bytearray(20996)
-        for offset, kind, value in (
-            (0, "<f", 0.70),
-            (384, "<i", 20),  # eV per channel
-            (448, "<f", -0.1),  # start, keV
-            (456, "<f", 12.5),  # live time
-            (460, "<f", 3.0),  # tilt
-            (472, "<f", 129.5),  # resolution
-            (508, "<f", 45.0),  # azimuth
-            (512, "<f", 36.0),  # elevation
-            (532, "<f", 20.0),  # beam energy, keV
-        ):
-            struct.pack_into(kind, fields, offset, value)
-        struct.pack_into("<h2H", fields, 638, 2, 8, 14)  # picked elements
-        path.with_suffix(".spc").write_bytes(fields)
-    if ipr:
-        fields = bytearray(252)
-        struct.pack_into("<H", fields, 0, 333)
-        struct.pack_into("<2f", fields, 64, 0.002, 0.003)  # micrometres per pixel in x and y
-        (folder / ipr).write_bytes(fields)
-    return path
 
 
 def test_map(tmp_path):

@@ -55,3 +55,8 @@ def test_text_is_strict_json_whatever_comes():
     assert parsed["when"] == "2020-01-02T00:00:00"
     assert parsed["3"] == "key"
     assert math.isnan(loads(dumps(tree))["nan"])
+
+
+def test_bytes_that_are_no_utf8_come_back():
+    tree = {"na\udcffme": ["µm", "\udc80"]}
+    assert expand(compress(tree)) == tree

@@ -16,7 +16,7 @@ from mlatem.io.formats.bruker import check_stream
 from mlatem.io.formats.bruker_container import check_container
 from mlatem.io.formats.hdf5_heaps import check_heaps
 
-CASES = 25
+CASES = 10
 NEEDS_NO_DATA = [name for name, target in fuzz_readers.TARGETS.items() if target.write]
 
 
@@ -27,7 +27,7 @@ def report():
     command = [sys.executable, fuzz_readers.__file__, "--n", str(CASES), "--jobs", "2", "--json"]
     environment = {**os.environ, "MLATEM_TEST_DATA": data, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment, timeout=240
+        command, capture_output=True, text=True, check=False, env=environment, timeout=600
     )
     assert done.stdout, done.stderr
     return json.loads(done.stdout)

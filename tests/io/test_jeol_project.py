@@ -35,7 +35,7 @@ def tree_of(*views):
 
 def open_tree(tree, folder):
     path = folder / "a.asw"
-    path.write_bytes(bytes(12))
+    path.write_bytes(bytes(13))  # an empty tree
     return jeol_project.signals(path, lambda _: tree, lambda _: [], AxisOverrides(), Convert())
 
 

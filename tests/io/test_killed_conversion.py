@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A conversion that is killed at any moment leaves no store that looks complete."""
 
+import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from mlatem.errors import StoreError
 from mlatem.io import atomic
@@ -17,12 +21,12 @@ from mlatem.io.store import load_spectrum_image, open_store, write_store
 from mlatem.model import SpectrumImage
 
 #: Of a first conversion, and of one that replaces a store.
-N_KILLS = 8
+N_KILLS = 10
 
 #: Converts in processes of its own: into the folder 0 to count the operations on the file system,
 #: then into 1, 2, ..., where each kills itself (SIGKILL) before one of them.
 CHILDREN = """
-import os, signal, sys
+import json, os, signal, sys
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -42,12 +46,14 @@ WATCHED = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir
 
 
 def convert(folder, stop):
-    done = 0
+    done, renames = 0, []
 
     def watch(event, args):
         nonlocal done
         if event in WATCHED and str(folder) in str(args[0]):
             done += 1
+            if event == "os.rename" and Path(os.fsdecode(args[0])).parent == folder:
+                renames.append(done)
             if done == stop:
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -56,24 +62,27 @@ def convert(folder, stop):
     ny, nx, n_energy = counts.shape
     axes = 0.01 * np.arange(n_energy), np.arange(float(ny)), np.arange(float(nx))
     write_store(RawSignals((SpectrumImage(counts, *axes),)), folder / "spim.zarr")
-    return done
+    return {"total": done, "renames": renames}
 
 
 def fork(folder, stop):
     child = os.fork()
     if child == 0:
-        (folder / "operations").write_text(str(convert(folder, stop)))
+        (folder / "operations").write_text(json.dumps(convert(folder, stop)))
         os._exit(0)
     return os.waitpid(child, 0)[1]
 
 
 folder, n_kills = Path(sys.argv[1]), int(sys.argv[2])
 assert fork(folder / "0", 0) == 0
-total = int((folder / "0" / "operations").read_text())
-# Threads vary the order, hardly the number; the end, where names change, is dense.
+counted = json.loads((folder / "0" / "operations").read_text())
+total, renames = counted["total"], counted["renames"]
+# Threads vary the order, hardly the number. The store itself is renamed once, or where one is
+# replaced three times: killed before each of these, behind the last one and at the very end.
+assert len(renames) == (3 if (folder / "old").exists() else 1), renames
+stops = [*renames, renames[-1] + 1, total]
 rng = np.random.default_rng(17)
-stops = rng.choice(np.arange(1, total - 2), n_kills - 3, replace=False).tolist()
-stops += [total - 2, total - 1, total]
+stops += rng.choice(np.arange(1, renames[0]), n_kills - len(stops), replace=False).tolist()
 killed = [os.WIFSIGNALED(fork(folder / str(n), stop)) for n, stop in enumerate(stops, start=1)]
 assert sum(killed) >= n_kills - 1, f"survived operations {stops} of {total}: {killed}"
 """
@@ -102,6 +111,8 @@ def test_kill_at_any_moment_and_run_again(counts, has_old, tmp_path):
         folder.mkdir()
         if has_old:
             shutil.copytree(tmp_path / "old.zarr", folder / "spim.zarr")
+    if has_old:
+        (tmp_path / "old").touch()
     command = [sys.executable, "-c", CHILDREN, str(tmp_path), str(N_KILLS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -122,6 +133,62 @@ def assert_complete_or_refused(path, *allowed):
         assert not path.exists()
     else:
         assert any(np.array_equal(found, counts) for counts in allowed)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("has_old", [False, True], ids=["new", "replacing"])
+def test_disk_that_becomes_full(counts, has_old, error, tmp_path, monkeypatch):
+    target = tmp_path / "spim.zarr"
+    if has_old:
+        convert(2 * counts, target)
+    n_written = 0
+    write_bytes = zarr.storage.LocalStore.set
+
+    async def set_until_full(self, key, value):
+        nonlocal n_written
+        n_written += 1
+        if "/c/" in key and n_written > 3:
+            (self.root / key).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / key).write_bytes(b"half")
+            raise OSError(error, os.strerror(error))
+        await write_bytes(self, key, value)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(zarr.storage.LocalStore, "set", set_until_full)
+        with pytest.raises(StoreError) as caught:
+            convert(counts, target)
+    assert re.fullmatch(
+        r".*spim\.zarr: cannot be written: the disk (is full|quota is used up); "
+        r"free some space and run again",
+        str(caught.value),
+    )
+    assert [p.name for p in tmp_path.iterdir()] == (["spim.zarr"] if has_old else [])
+    if has_old:
+        assert_complete_or_refused(target, 2 * counts)
+    convert(counts, target)
+    np.testing.assert_array_equal(load_spectrum_image(target).counts[:], counts)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs RLIMIT_FSIZE")
+def test_file_system_that_refuses_larger_files(counts, tmp_path):
+    """The real error of a write that is cut short, whichever library writes."""
+    np.save(tmp_path / "counts.npy", counts)
+    script = f"""
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_killed_conversion import convert
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+convert(np.load("counts.npy"), Path("full/spim.zarr"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("mlatem.errors.StoreError: full/spim.zarr: cannot be written: a file")
+    assert list((tmp_path / "full").iterdir()) == []
 
 
 def dead_process():

@@ -6,17 +6,22 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-import zarr
+from small_samples import (
+    COUNTS,
+    ENERGY,
+    SURVEY,
+    write_ncem,
+    write_nexus,
+    write_oxford,
+    write_zspy,
+    zipped,
+)
 
 from mlatem.errors import MemoryLimitError, ReadError, StoreError
 from mlatem.io.info import describe
 from mlatem.io.read import open_raw
 from mlatem.io.store import load_original_metadata, load_spectrum_image, write_store
 from mlatem.settings import Convert
-
-COUNTS = np.random.default_rng(5).poisson(0.5, (5, 7, 32)).astype(np.uint16)
-ENERGY = -0.1 + 0.02 * np.arange(32)
-SURVEY = np.arange(12.0).reshape(3, 4)
 
 
 def check(path, folder):
@@ -38,30 +43,6 @@ def check(path, folder):
     if path.is_file() and h5py.is_hdf5(path):
         h5py.File(path, "r+").close()
     return signals
-
-
-def write_ncem(path, *, order="yxE", names=True, whole_axes=True, units="[k_e_V]", **attrs):
-    axes = {"y": (10, 3, 5, "[n_m]"), "x": (20, 2, 7, "nm"), "E": (-0.1, 0.02, 32, units)}
-    with h5py.File(path, "w") as file:
-        file.attrs.update(version_major=0, version_minor=2)
-        file.create_group("microscope").attrs["name"] = "TEAM 0.5"
-        group = file.create_group("data/map")
-        group.attrs.update(emd_group_type=1, **attrs)
-        group["data"] = COUNTS.transpose(["yxE".index(letter) for letter in order])
-        for number, letter in enumerate(order, start=1):
-            offset, scale, size, unit = axes[letter]
-            dim = group.create_dataset(
-                f"dim{number}", data=offset + scale * np.arange(size if whole_axes else 2)
-            )
-            dim.attrs["name"] = {"E": "Energy"}.get(letter, letter) if names else ""
-            dim.attrs["units"] = unit
-        image = file.create_group("data/HAADF")
-        image.attrs["emd_group_type"] = 1
-        image["data"] = SURVEY
-        for number, name in enumerate("yx", start=1):
-            dim = image.create_dataset(f"dim{number}", data=np.arange(2.0))
-            dim.attrs.update(name=name, units="nm")
-    return path
 
 
 @pytest.mark.parametrize("order", ["yxE", "Exy", "Eyx", "xyE", "yEx"])
@@ -145,33 +126,6 @@ def test_ncem_energy_loss(tmp_path):
     assert (image.technique, image.energy_unit) == ("eels", "eV")
 
 
-def write_nexus(path, *, old=False, hyperspy=True, group_class="NXentry"):
-    axes = {"y": (10, 3, 5, "nm"), "x": (20, 2, 7, "nm"), "energy": (-0.1, 0.02, 32, "keV")}
-    with h5py.File(path, "w") as file:
-        entry = file.create_group("entry1")
-        entry.attrs["NX_class"] = np.bytes_(group_class)
-        group = entry.create_group("map")
-        group.attrs["NX_class"] = np.bytes_("NXdata")
-        data = group.create_dataset("data", data=COUNTS, chunks=(2, 7, 32), compression="gzip")
-        if old:
-            data.attrs["signal"] = 1
-            data.attrs["axes"] = "y:x:energy"
-        else:
-            group.attrs["signal"] = np.bytes_("data")
-            group.attrs["axes"] = np.array(list(axes), dtype="S")
-        for index, (name, (offset, scale, size, unit)) in enumerate(axes.items()):
-            group[name] = offset + scale * np.arange(size)
-            group[name].attrs["units"] = unit
-            if not old:
-                group.attrs[f"{name}_indices"] = np.array([index])
-        if hyperspy:
-            tree = entry.create_group("auxiliary/hyperspy_metadata")
-            tree["Signal/signal_type"] = "EDS_TEM"
-            tree["Acquisition_instrument/TEM/beam_energy"] = 200.0
-        entry["circle"] = h5py.SoftLink("/entry1")
-    return path
-
-
 @pytest.mark.parametrize("old", [False, True])
 def test_nexus(old, tmp_path):
     signals = check(write_nexus(tmp_path / "a.nxs", old=old), tmp_path)
@@ -186,52 +140,6 @@ def test_nexus_of_electron_microscopy(tmp_path):
     with h5py.File(path, "a") as file:
         file["entry1/map/energy"].attrs["units"] = "eV"
     assert open_raw(path).spectrum_images[0].technique == "eels"
-
-
-def write_zspy(path, *, separator="/", counts=COUNTS):
-    store = zarr.storage.LocalStore(path)
-    root = zarr.create_group(store, zarr_format=2)
-    root.attrs.update(file_format="ZSpy", file_format_version="3.3")
-    group = root.create_group("Experiments/map")
-    array = group.create_array(
-        "data",
-        shape=counts.shape,
-        chunks=(3, 4, 32),
-        dtype=counts.dtype,
-        chunk_key_encoding={"name": "v2", "separator": separator},
-        config={"write_empty_chunks": True},
-    )
-    array[:] = counts
-    axes = [("y", 10.0, 3.0, "nm"), ("x", 20.0, 2.0, "nm"), ("Energy", -0.1, 0.02, "keV")]
-    for number, (name, offset, scale, units) in enumerate(axes):
-        group.create_group(f"axis-{number}").attrs.update(
-            _type="UniformDataAxis",
-            name=name,
-            offset=offset,
-            scale=scale,
-            units=units,
-            size=counts.shape[number],
-            navigate=name != "Energy",
-        )
-    tree = group.create_group("metadata")
-    tree.create_group("General").attrs.update(title="map", notes="_None_")
-    tree.create_group("Signal").attrs["signal_type"] = "EDS_TEM"
-    tree.create_group("Acquisition_instrument/TEM").attrs["beam_energy"] = 200.0
-    sample = tree.create_group("Sample")
-    sample.create_array("_list_thickness", data=np.array([1.0, 2.0]))
-    sample.create_group("_list_2_parts").create_group("0").attrs["a"] = 1
-    sample["_list_2_parts"].create_group("1").attrs["_list_empty_b"] = "_None_"
-    group.create_group("original_metadata").attrs["vendor"] = "by hand"
-    return path
-
-
-def zipped(folder):
-    path = folder.with_name("zipped.zspy")
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                archive.write(file, file.relative_to(folder).as_posix())
-    return path
 
 
 @pytest.mark.parametrize("is_zip", [False, True])
@@ -295,47 +203,6 @@ def test_zspy_that_is_none(tmp_path):
 def test_zspy_of_huge_chunks(tmp_path):
     with pytest.raises(MemoryLimitError):
         open_raw(write_zspy(tmp_path / "a.zspy"), settings=Convert(memory_limit_gb=1e-9))
-
-
-def write_oxford(path, *, techniques=("EDS",), spectra=True, n_pixels=35):
-    y, x = np.mgrid[:5, :7]
-    header = {
-        "X Cells": np.int32(7),
-        "Y Cells": np.int32(5),
-        "X Step": np.float32(0.002),
-        "Y Step": np.float32(0.003),
-        "Beam Voltage": np.float32(20),
-        "Channel Width": np.float32(20),
-        "Start Channel": np.float32(-100),
-        "Number Channels": np.int32(32),
-        "Number Frames": np.int32(4),
-        "Detector Elevation": np.float32(np.radians(35)),
-    }
-    with h5py.File(path, "w") as file:
-        file["Manufacturer"] = ["Oxford Instruments"]
-        file["Format Version"] = ["7.0"]
-        file["Index"] = ["1"]
-        for technique in techniques:
-            group = file.create_group(f"1/{technique}")
-            for name, value in header.items():
-                group[f"Header/{name}"] = np.full((1, 1), value)
-            group["Header/Acquisition Date"] = ["2024-03-01T12:00:00"]
-            group["Header/Specimen Label"] = ["Granite"]
-            group["Data/X"] = (0.002 * x).reshape(-1, 1)[:n_pixels].astype("f4")
-            group["Data/Y"] = (0.003 * y).reshape(-1, 1)[:n_pixels].astype("f4")
-            group["Data/Live Time"] = np.full((n_pixels, 1), 0.01, "f4")
-            if spectra:
-                group.create_dataset(
-                    "Data/Spectrum",
-                    data=COUNTS.reshape(35, 32)[:n_pixels].astype(np.int32),
-                    chunks=(8, 32),
-                    compression="lzf",
-                )
-        image = file.create_group("1/Electron Image")
-        for name, value in {"X Cells": 4, "Y Cells": 3, "X Step": 0.01, "Y Step": 0.01}.items():
-            image[f"Header/{name}"] = np.full((1, 1), value)
-        image["Data/SE/Electron Image 1"] = SURVEY.reshape(-1, 1)
-    return path
 
 
 @pytest.mark.parametrize("suffix", [".h5oina", ".h5"])

@@ -1,44 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PantaRhei .prz, written by hand."""
 
-import json
-
 import numpy as np
 import pytest
+from small_samples import COUNTS, PANTARHEI_METADATA, write_prz
 
 from mlatem.errors import MemoryLimitError, ReadError
 from mlatem.io.read import open_raw
 from mlatem.io.store import load_original_metadata, load_spectrum_image, write_store
 from mlatem.settings import Convert
-
-COUNTS = np.random.default_rng(6).poisson(3.0, (5, 7, 32)).astype(np.uint16)
-
-#: PantaRhei lists the fastest axis first; offsets are in pixels.
-METADATA = {
-    "type": "3D",
-    "content.types": ["Energy", "ScanX", "ScanY"],
-    "device.calib": [
-        {"unit": "eV", "value": 0.5, "offset": 200.0},
-        {"unit": "m", "value": 2e-9, "offset": 0.0},
-        {"unit": "m", "value": 3e-9, "offset": 0.0},
-    ],
-    "electron_gun.voltage": 80000,
-    "condenser.convergence_semi_angle": 0.025,
-    "repo_id": "map.0",
-    "acquisition.time": "2024-05-01T10:00:00",
-}
-
-
-def write_prz(path, counts=COUNTS, *, compressed=False, pickled=False, **changes):
-    metadata = {**METADATA, **changes}
-    arrays = {"data": counts, "file_format_version": 2}
-    if pickled:
-        arrays["meta_data"] = np.array([metadata], dtype=object)
-    else:
-        arrays["meta_data_json"] = json.dumps([metadata])
-    with path.open("wb") as file:
-        (np.savez_compressed if compressed else np.savez)(file, **arrays)
-    return path
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -56,12 +26,15 @@ def test_map(compressed, tmp_path):
     np.testing.assert_allclose(stored.x_nm, 2.0 * np.arange(7))
     assert stored.acquisition["beam_energy_kev"].value == 80.0
     assert stored.acquisition["convergence_mrad"].value == 25.0
-    assert load_original_metadata(tmp_path / "spim.zarr") == {"map": METADATA}
+    assert load_original_metadata(tmp_path / "spim.zarr") == {"map": PANTARHEI_METADATA}
 
 
 def test_spectra_that_run_against_the_energy(tmp_path):
     """Maps of an energy filter are stored with the loss falling along the axis."""
-    calibrations = [{"unit": "eV", "value": 0.5, "offset": -231.0}, *METADATA["device.calib"][1:]]
+    calibrations = [
+        {"unit": "eV", "value": 0.5, "offset": -231.0},
+        *PANTARHEI_METADATA["device.calib"][1:],
+    ]
     changes = {"filter.mode": "EELS", "device.calib": calibrations}
     path = write_prz(tmp_path / "a.prz", COUNTS[:, :, ::-1].copy(), **changes)
     (image,) = open_raw(path).spectrum_images

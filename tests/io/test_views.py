@@ -3,7 +3,8 @@ import h5py
 import numpy as np
 import pytest
 
-from mlatem.io.views import NEXT_PIXEL, AxisView, HdfArray, StreamCube
+from mlatem.io.event_streams import NEXT_PIXEL
+from mlatem.io.views import AxisView, HdfArray, StreamCube
 
 
 def stream_of(frames):

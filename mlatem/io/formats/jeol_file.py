@@ -4,26 +4,22 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlatem.errors import ReadError
 from mlatem.io.formats.jeol_stream import FULL_RANGE
-
-#: Reads a tree of JEOL's named values from where a file stands.
-Parser = Callable[[BinaryIO], dict[str, Any]]
+from mlatem.io.formats.jeol_tree import TREE_OFFSET, Parser, read_tree
 
 #: Magic number, name of the form, two flags, where and how long header and stream are, group, memo,
 #: date in days.
 _PREFIX = struct.Struct("<I8sII4I128s132sd")
-#: Bytes between the place that a file names for a tree and the tree itself.
-TREE_OFFSET = 12
 #: Day 0 of dates.
 _EPOCH = datetime(1899, 12, 30)
 _LAST_DAY = 73050  # of the year 2100
@@ -71,12 +67,12 @@ def load_pts(path: Path, parse: Parser) -> PtsFile:
     ----------
     path : Path
     parse : callable
-        See `Parser`.
+        See `mlatem.io.formats.jeol_tree.Parser`.
 
     Raises
     ------
     ReadError
-        If the file ends before its stream begins.
+        If the file ends before its stream begins, or its header is damaged.
     """
     size = path.stat().st_size
     with path.open("rb") as stream:
@@ -87,7 +83,7 @@ def load_pts(path: Path, parse: Parser) -> PtsFile:
         if size < stream_at + 2:
             _refuse_short(path, size, stream_at + 2)
         stream.seek(header_at + TREE_OFFSET)
-        header = parse(stream)
+        header = read_tree(path, stream, parse)
     # Some versions note the length of the stream, others that of the whole file.
     expected = declared - stream_at if declared == size else declared
     available = min(size - stream_at, expected) if expected > 0 else size - stream_at

@@ -23,7 +23,8 @@ from mlatem.io.formats.common import (
     survey_image,
     title_of,
 )
-from mlatem.io.formats.jeol_file import TREE_OFFSET, Parser, load_pts
+from mlatem.io.formats.jeol_file import load_pts
+from mlatem.io.formats.jeol_tree import TREE_OFFSET, Parser, check_image, read_tree
 from mlatem.io.signals import RawSignals
 from mlatem.settings import Convert
 
@@ -57,7 +58,7 @@ def signals(
     ----------
     path : Path
     parse : callable
-        See `mlatem.io.formats.jeol_file.Parser`.
+        See `mlatem.io.formats.jeol_tree.Parser`.
     read_images : callable
         The vendor reader of .img files.
     overrides : AxisOverrides
@@ -70,7 +71,7 @@ def signals(
     """
     with path.open("rb") as stream:
         stream.seek(TREE_OFFSET)
-        tree = parse(stream)
+        tree = read_tree(path, stream, parse)
     if tree.get("FileType") != _FILE_TYPE:
         raise ReadError(
             str(path),
@@ -86,6 +87,8 @@ def signals(
                 f"its file {file.relative_to(path.parent)} is missing",
                 "Copy the whole folder of the project, or name the .pts file itself",
             )
+    for file in image_files:
+        check_image(file, parse)
     found = jeol.signals(map_file, load_pts(map_file, parse), overrides, settings)
     images = [image for file in image_files for image in read_images(str(file))]
     surveys = [*(_survey(image) for image in images), *found.surveys]

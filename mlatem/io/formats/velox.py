@@ -19,6 +19,7 @@ import xarray as xr
 
 from mlatem.elements import SYMBOLS
 from mlatem.errors import ReadError
+from mlatem.io.event_streams import NEXT_PIXEL, count_events, histogram
 from mlatem.io.formats.common import (
     AxisOverrides,
     Signal,
@@ -45,7 +46,7 @@ from mlatem.io.formats.velox_metadata import (
     hyperspy_metadata,
 )
 from mlatem.io.signals import RawSignals, detector_spectra, unique_names
-from mlatem.io.views import NEXT_PIXEL, StreamCube
+from mlatem.io.views import StreamCube
 from mlatem.model import Acquisition, SpectrumImage
 from mlatem.settings import Convert
 
@@ -179,7 +180,7 @@ def scan_shape(stored: VeloxMap, path: Path) -> tuple[tuple[int, int], int]:
     ReadError
         If the streams fill none of the images.
     """
-    pixels = max(int(np.count_nonzero(stream == NEXT_PIXEL)) for stream in stored.streams)
+    pixels = max(len(stream) - count_events(stream) for stream in stored.streams)
     best: tuple[float, tuple[int, int], int] | None = None
     for ny, nx in stored.image_shapes:
         n_frames = stored.n_frames or max(1, math.ceil((pixels - 1) / (ny * nx)))
@@ -204,7 +205,7 @@ def scan_shape(stored: VeloxMap, path: Path) -> tuple[tuple[int, int], int]:
 
 def _check_channels(stored: VeloxMap, path: Path) -> None:
     for stream in stored.streams:
-        invalid = np.count_nonzero((stream >= stored.n_channels) & (stream != NEXT_PIXEL))
+        invalid = int(histogram(stream)[stored.n_channels : NEXT_PIXEL].sum())
         if invalid:
             raise ReadError(
                 str(path),

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
-from numpy.typing import NDArray
 
 from mlatem.errors import ReadError
+from mlatem.io.event_streams import EventStream
+
+_STREAMS = "Data/SpectrumStream"
 
 
 @dataclass(frozen=True)
 class VeloxMap:
     """The EDS map of a file, as stored."""
 
-    streams: tuple[NDArray[np.uint16], ...]
-    """Events of each detector (or of all in one stream)."""
+    streams: tuple[EventStream, ...]
+    """Events of each detector (or of all in one stream), read where they are sliced."""
     metadata: Mapping[str, Any]
     """Velox's JSON of the map."""
     stream_metadata: tuple[Mapping[str, Any], ...]
@@ -50,10 +51,8 @@ def is_velox(path: Path) -> bool:
 
 
 def resident_bytes(path: Path) -> int:
-    """Memory that the open map takes: its streams, and the positions of pixels while it opens."""
-    with h5py.File(path, "r") as file:
-        streams = file.get("Data/SpectrumStream", {}).values()
-        return sum(int(s["Data"].shape[0]) for s in streams) * (2 + 8)
+    """Memory that the open map takes, whatever the length of its streams."""
+    return sum(stream.nbytes for stream in _streams(path))
 
 
 def content(path: Path) -> str:
@@ -103,7 +102,7 @@ def load_map(path: Path) -> VeloxMap:
                 "Export the map with equal channels for all detectors",
             )
         return VeloxMap(
-            streams=tuple(group["Data"][:, 0] for group in groups),
+            streams=_streams(path),
             metadata=column_json(maps[0]["Metadata"]),
             stream_metadata=tuple(column_json(group["Metadata"]) for group in groups),
             n_channels=n_channels.pop(),
@@ -113,6 +112,12 @@ def load_map(path: Path) -> VeloxMap:
             ),
             spectrum_totals=tuple(int(g["Data"][:].sum()) for g in _spectra(data)),
         )
+
+
+def _streams(path: Path) -> tuple[EventStream, ...]:
+    with h5py.File(path, "r") as file:
+        names = [group["Data"].name for group in file.get(_STREAMS, {}).values()]
+    return tuple(EventStream(path, name) for name in names)
 
 
 def _spectra(data: h5py.Group) -> list[h5py.Group]:

@@ -60,6 +60,8 @@ def opened(path: Path) -> Iterator[Any]:
     if path.is_dir():
         yield zarr.open_group(path, mode="r", zarr_format=2)
         return
+    # The store opens its archive late, and a failure to do so is hidden by another when it closes.
+    zipfile.ZipFile(path).close()
     store = ZipStore(path, mode="r", read_only=True)
     try:
         yield zarr.open_group(store, mode="r", zarr_format=2)
