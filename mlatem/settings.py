@@ -58,7 +58,7 @@ class Detector(_Record):
     )
     escape: bool = Field(True, description="Escape peaks of silicon, 1.74 keV below their lines.")
     tail_depth_nm: float = Field(
-        0.0,
+        10.0,
         ge=0,
         le=1000,
         description="Depth of the layer below the surface from which charge is lost, nm; 0 for "

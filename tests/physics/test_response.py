@@ -19,7 +19,8 @@ AXIS = 0.05 + 0.005 * np.arange(2000)
 
 def spectrum(energy_kev, **detector):
     lines = Lines("Fe", ("K-L3",), ("K",), np.array([energy_kev]), np.ones(1))
-    (group,) = line_groups(AXIS, lines, np.ones(1), RESOLUTION, Detector(**detector))
+    response = Detector(**{"tail_depth_nm": 0, **detector})
+    (group,) = line_groups(AXIS, lines, np.ones(1), RESOLUTION, response)
     return group.spectrum
 
 
@@ -91,7 +92,8 @@ def test_tails_keep_the_counts_and_are_strong_above_the_edge_of_silicon():
 
 
 def test_without_tail_and_escape_a_line_is_one_gaussian():
-    peaks = detector_peaks(np.array([3.0]), np.ones(1), RESOLUTION, Detector(escape=False))
+    gaussian = Detector(escape=False, tail_depth_nm=0)
+    peaks = detector_peaks(np.array([3.0]), np.ones(1), RESOLUTION, gaussian)
     assert peaks.area.tolist() == [1.0]
     column = spectrum(3.0, escape=False)
     fine = AXIS[:, None] + np.linspace(-0.0025, 0.0025, 2001)[None, :]
