@@ -3,8 +3,8 @@
 
     python benchmarks/frozen_continuum.py --seeds 2
 
-The specimen of the demo is simulated and factorised with all functions of the continuum, and with
-one to three columns that add up to the continuum that was fitted to the sum spectrum.
+The specimen of the demo is simulated and factorised with all functions of the continuum, with six,
+and with one to three columns that add up to the continuum that was fitted to the sum spectrum.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import mlatem
 from mlatem.io.datasets import load_dataset
 from mlatem.model import Dictionary
 from mlatem.preprocessing.poisson_fit import fit_counts
+from mlatem.settings import Edxs
 from mlatem.sheet import DatasetRow, read_sheet
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo"
@@ -73,7 +74,11 @@ def main() -> None:
             full = mlatem.edxs_dictionary(tree, calibration)
             counts = tree["edxs"]["counts"].values.sum(axis=(0, 1), dtype=float)[full.channels]
             fit = fit_counts(counts, full.columns)
-            choices = {"all functions": full}
+            few = Edxs(n_background=6)
+            choices = {
+                "all functions": full,
+                "6 functions": mlatem.edxs_dictionary(tree, calibration, edxs=few),
+            }
             choices |= {f"{n} frozen": frozen(full, fit.coefficient, n) for n in (1, 2, 3)}
             for name, dictionary in choices.items():
                 start = time.process_time()

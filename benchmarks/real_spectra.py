@@ -103,6 +103,7 @@ CASES = (
 
 GAUSSIAN = settings.Detector(escape=False, tail_depth_nm=0)
 ESCAPE = settings.Detector(tail_depth_nm=0)
+FULL = settings.Detector()
 
 
 @contextmanager
@@ -140,7 +141,13 @@ def joined(whole: Dictionary, shells: Dictionary, main: tuple[str, ...]) -> Dict
     )
 
 
-def deviance(case: Case, detector: settings.Detector, *, pile_up: bool) -> tuple[float, int]:
+def deviance(
+    case: Case,
+    detector: settings.Detector = FULL,
+    *,
+    pile_up: bool = True,
+    n_background: int = settings.Edxs().n_background,
+) -> tuple[float, int]:
     """Deviance and degrees of freedom of the best fit."""
     with h5py.File(DATA / case.file) as file:
         energy, counts = case.read(file)
@@ -160,6 +167,7 @@ def deviance(case: Case, detector: settings.Detector, *, pile_up: bool) -> tuple
             elements=elements,
             system_elements=case.system,
             pile_up=measured if pile_up else None,
+            n_background=n_background,
             noise_ev=noise_ev,
             **keywords,
         )
@@ -186,8 +194,10 @@ def main() -> None:
             found = {"M rates of xraylib, Gaussian lines": deviance(case, GAUSSIAN, pile_up=False)}
         found["M rates of EADL"] = deviance(case, GAUSSIAN, pile_up=False)
         found["and escape peaks"] = deviance(case, ESCAPE, pile_up=False)
-        found["and tails"] = deviance(case, settings.Detector(), pile_up=False)
-        found["and sum peaks"] = deviance(case, settings.Detector(), pile_up=True)
+        found["and tails"] = deviance(case, pile_up=False)
+        found["and sum peaks"] = deviance(case)
+        for n in (6, 12):
+            found[f"{n} functions of the continuum instead"] = deviance(case, n_background=n)
         print(case.name)
         for name, (value, dof) in found.items():
             print(f"  {name}: {value:.0f} ({value / dof:.3f})", flush=True)

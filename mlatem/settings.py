@@ -80,7 +80,7 @@ class Edxs(_Record):
         None, description="End of the fitted window, keV; null for the end of the axis."
     )
     n_background: int = Field(
-        6, ge=2, le=12, description="Functions of the continuum (cubic B-splines in ln energy)."
+        9, ge=2, le=12, description="Functions of the continuum (cubic B-splines in ln energy)."
     )
     system_elements: tuple[str, ...] = Field(
         ("Cu",),

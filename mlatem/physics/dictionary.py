@@ -40,7 +40,7 @@ def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
     noise_ev: float | None = None,
     fano: float | None = None,
     detector: settings.Detector | None = None,
-    n_background: int = 6,
+    n_background: int = 9,
     take_off_angle_deg: float | None = None,
     mass_thickness_kg_m2: float = 0.0,
     composition: Mapping[str, float] | None = None,
