@@ -52,7 +52,7 @@ def test_parse_changes_what_is_given_and_nothing_else():
     parsed = parse({"factorize": {"seed": 7}, "edxs": {"detector": {"window": "polymer"}}})
     assert parsed.factorize.seed == 7
     assert parsed.edxs.detector.window == "polymer"
-    assert parsed.model_copy(update={"factorize": settings.Factorize()}).edxs.n_background == 6
+    assert parsed.model_copy(update={"factorize": settings.Factorize()}).edxs.n_background == 9
     assert parsed.denoise == settings.Denoise()
 
 

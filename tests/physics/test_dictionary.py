@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlatem import settings
-from mlatem.errors import InputError
+from mlatem.errors import InputError, ReadError
 from mlatem.model import Calibration, Estimate
 from mlatem.physics.absorption import self_absorption_factor
 from mlatem.physics.detector import efficiency
@@ -54,7 +54,8 @@ def test_binning_conserves_the_intensity_of_lines(width_kev):
 
 def test_centre_and_width_of_a_line():
     energy = 0.005 * np.arange(1000)
-    oxygen = column(build(energy, noise_ev=60.0, fano=0.12), "O")
+    gaussian = Detector(tail_depth_nm=0)
+    oxygen = column(build(energy, noise_ev=60.0, fano=0.12, detector=gaussian), "O")
     mean = (oxygen * energy).sum() / oxygen.sum()
     deviation = np.sqrt((oxygen * (energy - mean) ** 2).sum() / oxygen.sum())
     fwhm_ev = np.sqrt(60.0**2 + 8 * np.log(2) * 0.12 * 3.66 * 524.9)
@@ -119,6 +120,15 @@ def test_negative_energies_of_a_file_are_no_obstacle():
     assert np.isfinite(dictionary.columns).all()
 
 
+def test_the_strobe_peak_of_a_wide_axis_meets_no_column():
+    energy = -0.5 + 0.005 * np.arange(2000)
+    dictionary = build(energy, elements=("Fe", "O", "B"), system_elements=("Cu",))
+    strobe = np.abs(energy) < 0.02
+    part = dictionary.columns[:, strobe].sum(axis=1) / dictionary.columns.sum(axis=1)
+    # Of B, whose line lies at 0.18 keV, the tail reaches there.
+    assert part.max() < 2e-3
+
+
 def test_a_system_element_outside_the_window_is_left_out():
     energy = np.arange(0.35, 3.0, 0.01)
     names = build(energy, system_elements=("Cu", "C")).names
@@ -137,6 +147,10 @@ def test_a_system_element_outside_the_window_is_left_out():
         ({"beam_energy_kev": 200_000.0}, "not V"),
         ({"mass_thickness_kg_m2": -1.0}, "thickness"),
         ({"take_off_angle_deg": -3.0}, "take-off"),
+        ({"noise_ev": -50.0}, "noise of -50.0 eV"),
+        ({"noise_ev": np.nan}, "noise of nan eV"),
+        ({"fano": 0.0}, "Fano factor of 0.0"),
+        ({"detector": Detector(efficiency_file="no.csv")}, "no.csv"),
         ({"energy": ENERGY[::-1]}, "does not increase"),
         ({"energy": [[1.0, 2.0]]}, "shape"),
         ({"energy": [np.nan, 1.0]}, "finite"),
@@ -144,7 +158,7 @@ def test_a_system_element_outside_the_window_is_left_out():
     ],
 )
 def test_bad_input_is_named_with_its_mend(changes, words):
-    with pytest.raises(InputError, match=words):
+    with pytest.raises((InputError, ReadError), match=words):
         build(**changes)
 
 
