@@ -58,6 +58,8 @@ class Calibration:
     """Of the sum spectrum in the window."""
     decisions: tuple[Decision, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    take_off_angles_deg: tuple[float, ...] = ()
+    """Of every detector; `take_off_angle_deg` is their effective one. Empty: there is one."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -66,6 +68,11 @@ class Calibration:
     def window(self) -> slice:
         """Channels that are fitted."""
         return slice(self.first_channel, self.stop_channel)
+
+    @property
+    def take_off(self) -> tuple[float, ...]:
+        """Take-off angles that absorption is averaged over, degrees."""
+        return self.take_off_angles_deg or (self.take_off_angle_deg.value,)
 
     def corrected(self, energy: NDArray[np.float64]) -> NDArray[np.float64]:
         """The file's energy axis (keV) with offset and gain applied; shape kept."""
@@ -113,8 +120,8 @@ class Calibration:
             "mass_thickness_kg_m2",
         ):
             fields[name] = Estimate(**fields[name])
-        for name in ("elements", "system_elements"):
-            fields[name] = tuple(fields[name])
+        for name in ("elements", "system_elements", "take_off_angles_deg"):
+            fields[name] = tuple(fields.get(name, ()))
         fields["decisions"] = tuple(Decision(**d) for d in fields["decisions"])
         fields["verdicts"] = tuple(Verdict(**v) for v in fields["verdicts"])
         return cls(**fields)
