@@ -30,8 +30,8 @@ class PooledData:
     n_pixels: NDArray[np.int64]
     """Shape (n_regions,)."""
     columns: Array
-    """Shape (n_columns, n_energy), or (n_phases, n_columns, n_energy) where every phase has its own;
-    each adds up to one."""
+    """Shape (n_columns, n_energy), or (n_phases, n_columns, n_energy) where every phase has its
+    own; each adds up to one."""
 
     @classmethod
     def from_regions(cls, regions: RegionStatistics, dictionary: Dictionary) -> PooledData:

@@ -144,9 +144,15 @@ def self_absorption_factor(
     if mass_thickness_kg_m2 == 0:
         return np.ones(energy.shape)
     per_depth = mass_thickness_kg_m2 * mass_absorption_m2_kg(composition, energy)
+    return mean_escape(per_depth, take_off_angle_deg)
+
+
+def mean_escape(
+    depth: NDArray[np.float64], take_off_angle_deg: float | Sequence[float]
+) -> NDArray[np.float64]:
+    """Share that escapes a film of optical `depth` along its normal, averaged over detectors."""
     sines = np.sin(np.radians(np.atleast_1d(take_off_angle_deg)))
-    escaping = [escape_probability(per_depth / sine) for sine in sines.tolist()]
-    mean: NDArray[np.float64] = np.mean(escaping, axis=0)
+    mean: NDArray[np.float64] = np.mean([escape_probability(depth / s) for s in sines], axis=0)
     return mean
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from mlatem.model import Dictionary, Factorization, PhaseTable
 from mlatem.physics.atomic import atomic_weight
+from mlatem.quantification.absorption import absorption_covariance
 from mlatem.quantification.composition import (
     atomic_fractions,
     element_matrix,
@@ -34,7 +34,7 @@ def quantify(
     dataset: str = "",
     settings: Quantify | None = None,
     factor_source: str | None = None,
-    absorption: NDArray[np.float64] | None = None,
+    absorption_sigma: NDArray[np.float64] | None = None,
 ) -> PhaseTable:
     """Atomic and weight percent of every phase.
 
@@ -47,8 +47,8 @@ def quantify(
     factor_source : str, optional
         Where the absolute intensities of the columns come from. Without it, the source is the
         built-in one if the dictionary has prior uncertainties, else "columns as given".
-    absorption : ndarray of shape (n_phases, n_columns), optional
-        Factors on the coefficients, see `mlatem.quantification.absorption.own_absorption`.
+    absorption_sigma : ndarray of shape (n_phases, n_columns, n_causes), optional
+        See `mlatem.quantification.absorption.absorption_sigma`.
 
     Returns
     -------
@@ -68,8 +68,9 @@ def quantify(
     `sigma_stat` is the delta method, J C J^T with J = (I - x 1^T) / sum and C the covariance of
     the coefficients; an element at zero, of which C holds no variance, takes that of its absence.
     It is at most 50 at%, which says that nothing is known.
-    `sigma_sys` is J diag((c s)^2) J^T with s the relative uncertainties of the columns; NaN where
-    none of them has one, since not known is not zero.
+    `sigma_sys` is J (diag((c s)^2) + sum_q (c a_q)(c a_q)^T) J^T with s the relative uncertainties
+    of the columns and a_q what the uncertainties of absorption do to them together; NaN where no
+    column has an s, since not known is not zero.
     `detection_limit` is Currie's (Anal. Chem. 40 (1968) 586), see `detection.detection_limits`.
     """
     settings = settings or Quantify()
@@ -77,10 +78,10 @@ def quantify(
     elements, _ = element_matrix(dictionary)
     source = factor_source or _source_of(dictionary)
     area = _area_fractions(factorization, settings.min_pixel_counts)
-    if absorption is None:
-        absorption = np.ones_like(factorization.coefficient)
+    if absorption_sigma is None:
+        absorption_sigma = np.zeros((*factorization.coefficient.shape, 0))
     tables = [
-        _phase_rows(factorization, phase, absorption[phase]).assign(
+        _phase_rows(factorization, phase, absorption_sigma[phase]).assign(
             phase=phase + 1, area_fraction=area[phase]
         )
         for phase in range(factorization.n_phases)
@@ -97,17 +98,13 @@ def quantify(
 
 
 def _phase_rows(
-    factorization: Factorization, phase: int, absorption: NDArray[np.float64]
+    factorization: Factorization, phase: int, absorption_sigma: NDArray[np.float64]
 ) -> pd.DataFrame:
     """One row per element of one phase, numbers only."""
-    # The phase's own columns: coefficients times columns stay what was fitted.
-    dictionary = replace(
-        factorization.dictionary,
-        columns=factorization.dictionary.columns / absorption[:, None],
-    )
+    dictionary = factorization.dictionary_of(phase)
     elements, matrix = element_matrix(dictionary)
-    coefficient = factorization.coefficient[phase] * absorption
-    covariance = factorization.coefficient_covariance[phase] * np.outer(absorption, absorption)
+    coefficient = factorization.coefficient[phase]
+    covariance = factorization.coefficient_covariance[phase]
     n_counts = float(factorization.abundance[..., phase].sum(dtype=np.float64))
     jacobian = fraction_jacobian(coefficient, matrix)
     fractions = atomic_fractions(matrix @ coefficient)
@@ -119,7 +116,11 @@ def _phase_rows(
             "atomic_percent": 100 * fractions,
             "sigma_stat": 100 * _sigma(jacobian, filled),
             "sigma_sys": 100
-            * _sigma(jacobian, _factor_covariance(coefficient, len(elements), dictionary)),
+            * _sigma(
+                jacobian,
+                _factor_covariance(coefficient, len(elements), dictionary)
+                + absorption_covariance(coefficient, absorption_sigma),
+            ),
             "weight_percent": 100 * weight_fractions(fractions, weights),
             "detection_limit": 100
             * detection_limits(coefficient, covariance, matrix, dictionary, n_counts=n_counts),
@@ -162,7 +163,11 @@ def _area_fractions(factorization: Factorization, min_counts: float) -> NDArray[
     """Share of the map's pixels that each phase dominates."""
     abundance = factorization.abundance.reshape(-1, factorization.n_phases)
     phase = dominating_phase(
-        abundance, factorization.coefficient, factorization.dictionary, min_counts=min_counts
+        abundance,
+        factorization.coefficient,
+        factorization.dictionary,
+        min_counts=min_counts,
+        counts_per_amount=factorization.columns.sum(axis=2),
     )
     counts = np.bincount(phase[phase >= 0], minlength=factorization.n_phases)
     return counts / len(phase)

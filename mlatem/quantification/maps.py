@@ -21,6 +21,7 @@ def dominating_phase(
     dictionary: Dictionary,
     *,
     min_counts: float,
+    counts_per_amount: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int16]:
     """The phase with the most counts in each pixel.
 
@@ -33,14 +34,18 @@ def dominating_phase(
     dictionary : Dictionary
     min_counts : float
         Fewest expected counts in quantified lines.
+    counts_per_amount : ndarray of shape (n_phases, n_columns), optional
+        Sums of the columns of every phase, where they differ from the dictionary's.
 
     Returns
     -------
     phase : ndarray of shape (n_pixels,)
         Index of the phase; -1 for pixels with fewer line counts.
     """
-    quantified = np.where(dictionary.quantified, dictionary.columns.sum(axis=1), 0.0)
-    line_counts = abundance @ (coefficient @ quantified)
+    if counts_per_amount is None:
+        counts_per_amount = dictionary.columns.sum(axis=1)
+    in_lines = coefficient * counts_per_amount * dictionary.quantified
+    line_counts = abundance @ in_lines.sum(axis=1)
     phase: NDArray[np.int16] = np.argmax(abundance, axis=1).astype(np.int16)
     phase[(line_counts < min_counts) | (line_counts <= 0)] = -1
     return phase
@@ -53,7 +58,7 @@ def quantify_pixels(
     dictionary: Dictionary,
     *,
     min_counts: float,
-    absorption: NDArray[np.float64] | None = None,
+    counts_per_amount: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int16]]:
     """Atomic percent of each pixel, with its standard deviation, and the dominating phase.
 
@@ -68,8 +73,8 @@ def quantify_pixels(
     dictionary : Dictionary
     min_counts : float
         Pixels with fewer expected counts in quantified lines are not quantified.
-    absorption : ndarray of shape (n_phases, n_columns), optional
-        Factors on the coefficients, see `mlatem.quantification.absorption.own_absorption`.
+    counts_per_amount : ndarray of shape (n_phases, n_columns), optional
+        As for `dominating_phase`.
 
     Returns
     -------
@@ -91,9 +96,14 @@ def quantify_pixels(
     the delta method with J = (D - x 1^T D) / sum.
     """
     elements, matrix = element_matrix(dictionary)
-    amounts = coefficient if absorption is None else coefficient * absorption
-    amounts_per_count = matrix @ np.asarray(amounts, dtype=np.float64).T
-    phase = dominating_phase(abundance, coefficient, dictionary, min_counts=min_counts)
+    amounts_per_count = matrix @ np.asarray(coefficient, dtype=np.float64).T
+    phase = dominating_phase(
+        abundance,
+        coefficient,
+        dictionary,
+        min_counts=min_counts,
+        counts_per_amount=counts_per_amount,
+    )
     atomic_percent = np.full((len(abundance), len(elements)), np.nan, dtype=np.float32)
     sigma = np.full_like(atomic_percent, np.nan)
     chosen = np.flatnonzero(phase >= 0)
@@ -126,7 +136,6 @@ def pixel_maps(
     factorization: Factorization,
     *,
     settings: Quantify | None = None,
-    absorption: NDArray[np.float64] | None = None,
 ) -> PixelMaps:
     """Composition and phase of every pixel of a factorization.
 
@@ -134,8 +143,6 @@ def pixel_maps(
     ----------
     factorization : Factorization
     settings : Quantify, optional
-    absorption : ndarray of shape (n_phases, n_columns), optional
-        Factors on the coefficients, see `mlatem.quantification.absorption.own_absorption`.
 
     Returns
     -------
@@ -156,7 +163,7 @@ def pixel_maps(
         factorization.coefficient,
         factorization.dictionary,
         min_counts=settings.min_pixel_counts,
-        absorption=absorption,
+        counts_per_amount=factorization.columns.sum(axis=2),
     )
     return PixelMaps(
         elements=elements,
