@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 import mlatem
-from mlatem.model import Acquisition, SpectrumImage, Value
+from mlatem.model import Acquisition, PhaseTable, SpectrumImage, Value
 from mlatem.physics.detector import efficiency, fwhm_ev
 from mlatem.physics.lines import emission_lines
 from mlatem.settings import Detector
@@ -102,9 +102,7 @@ def measured(compound: Compound, thickness_nm: float, n_counts: float, seed: int
     )
 
 
-def quantified(
-    image: SpectrumImage, compound: Compound, thickness_nm: float | None
-) -> mlatem.PhaseTable:
+def quantified(image: SpectrumImage, compound: Compound, thickness_nm: float | None) -> PhaseTable:
     """The compound through the chain, as one phase of given thickness and density."""
     calibration = mlatem.calibrate(
         image,
