@@ -48,6 +48,7 @@ from mlatem.physics.own_columns import own_columns
 from mlatem.quantification.absorption import absorption_sigma
 from mlatem.quantification.edxs import quantify as quantify_phases
 from mlatem.quantification.maps import pixel_maps
+from mlatem.quantification.mass_thickness import mass_thickness_map
 
 _logger = logging.getLogger(__name__)
 
@@ -376,6 +377,27 @@ def quantify_pixels(
         `atomic_percent` and `sigma` (y, x, element), `phase` (y, x); see `mlatem.model.PixelMaps`.
     """
     return pixel_maps(_record(factorization), settings=settings).to_dataset()
+
+
+def mass_thickness(
+    factorization: xr.Dataset | Factorization, calibration: Calibration
+) -> xr.Dataset:
+    """Mass thickness of every pixel along the beam, from its counts.
+
+    Parameters
+    ----------
+    factorization : Dataset or Factorization
+        From `mlatem.factorize`.
+    calibration : Calibration
+        From `mlatem.calibrate`.
+
+    Returns
+    -------
+    maps : Dataset
+        `mass_thickness_kg_m2` and its sigma (y, x), or `relative_mass_thickness` where neither dose
+        nor thickness is known; see `mlatem.quantification.mass_thickness`.
+    """
+    return mass_thickness_map(_record(factorization), calibration)
 
 
 def _absorption_sigma(
