@@ -30,6 +30,7 @@ from mlatem.model import (
     Calibration,
     Dictionary,
     Factorization,
+    FactorTable,
     PhaseTable,
     RegionStatistics,
     SpectrumImage,
@@ -105,6 +106,7 @@ def calibrate(
     take_off_angle_deg: float | None = None,
     edxs: _settings.Edxs | None = None,
     settings: _settings.Calibrate | None = None,
+    factor_table: FactorTable | None = None,
     **options: Any,
 ) -> Calibration:
     """Energy axis, resolution, mean composition and absorption from the sum spectrum.
@@ -122,6 +124,8 @@ def calibrate(
     beam_energy_kev, take_off_angle_deg : float, optional
         Take precedence over the file's.
     edxs, settings : settings records, optional
+    factor_table : FactorTable, optional
+        From `mlatem.read_factors`: factors in place of the computed intensities of lines.
     **options
         `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
 
@@ -146,6 +150,7 @@ def calibrate(
         },
         edxs=edxs or _settings.Edxs(),
         settings=settings or _settings.Calibrate(),
+        factor_table=factor_table,
         **options,
     )
 

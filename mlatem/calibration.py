@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,19 @@ from numpy.typing import NDArray
 from mlatem import settings as _settings
 from mlatem.elements import check_symbols
 from mlatem.errors import InputError
-from mlatem.model import Acquisition, Calibration, Dictionary, Estimate, SpectrumImage
+from mlatem.model import (
+    Acquisition,
+    Calibration,
+    Decision,
+    Dictionary,
+    Estimate,
+    FactorTable,
+    SpectrumImage,
+)
 from mlatem.passes import TileSource, sum_spectrum_pass
 from mlatem.physics.atomic import density_g_cm3
 from mlatem.physics.dictionary import edxs_dictionary
+from mlatem.physics.family_factors import families_between, family_factors, line_factors
 from mlatem.preprocessing.calibrate import Known
 from mlatem.preprocessing.calibrate import calibrate as calibrate_spectrum
 from mlatem.units import mass_thickness_kg_m2
@@ -37,6 +47,7 @@ def calibrate_image(
     acquisition: Mapping[str, float | str | None],
     edxs: _settings.Edxs,
     settings: _settings.Calibrate,
+    factor_table: FactorTable | None = None,
     **options: Any,
 ) -> Calibration:
     """Calibrate a spectrum image on its sum spectrum.
@@ -51,14 +62,16 @@ def calibrate_image(
     acquisition : mapping
         Values of the user that take precedence over the file's.
     edxs, settings : settings records
+    factor_table : FactorTable, optional
+        Factors in place of the computed intensities of lines; needs one for every element.
     **options
         `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
 
     Raises
     ------
     InputError
-        If the beam energy is not known, an element is unknown or named in both lists, or the sum
-        spectrum cannot be used.
+        If the beam energy is not known, an element is unknown or named in both lists, the sum
+        spectrum cannot be used, or the table lacks an element or the beam energy.
     """
     known_values = image.acquisition.updated(acquisition, "user")
     source = TileSource(
@@ -66,6 +79,8 @@ def calibrate_image(
     )
     known = _known(image, known_values, elements, system_elements, edxs)
     density = _density(known_values)
+    if factor_table is not None:
+        factor_table.at(known.beam_energy_kev.value).check_elements(known.elements)
 
     def build(
         energy: NDArray[np.float64], noise_ev: float, thickness: float, composition: Any
@@ -82,6 +97,7 @@ def calibrate_image(
             take_off_angle_deg=known.take_off_angle_deg.value,
             mass_thickness_kg_m2=thickness,
             composition=composition,
+            line_factors=_line_factors(energy, known, factor_table, edxs.detector),
         )
 
     def mass_thickness(composition: Mapping[str, float]) -> Estimate:
@@ -100,6 +116,12 @@ def calibrate_image(
         edxs=edxs,
         options=settings,
     )
+    if factor_table is not None:
+        calibration = replace(
+            calibration,
+            factor_table=factor_table,
+            decisions=(*calibration.decisions, _factor_decision(factor_table)),
+        )
     _logger.info(
         "calibrated %s: offset %.1f eV, gain %.1e, noise %.0f eV, deviance per dof %.2f",
         image.shape,
@@ -132,6 +154,32 @@ def _known(
         fano=Estimate(edxs.detector.fano, None, "default"),
         n_pixels=ny * nx,
         thickness_nm=thickness,
+    )
+
+
+def _line_factors(
+    energy: NDArray[np.float64],
+    known: Known,
+    table: FactorTable | None,
+    detector: _settings.Detector,
+) -> dict[str, float]:
+    """Factors of a table on the computed intensities of lines."""
+    if table is None:
+        return {}
+    beam = known.beam_energy_kev.value
+    families = families_between(known.elements, beam, energy)
+    factors = family_factors(families, beam_energy_kev=beam, detector=detector, table=table)
+    return line_factors(factors, known.elements, beam_energy_kev=beam, detector=detector)
+
+
+def _factor_decision(table: FactorTable) -> Decision:
+    kind, *others = table.kinds
+    left = f"; its {', '.join(others)} are not used beside them" if others else ""
+    return Decision(
+        "calibrate",
+        f"{kind} factors of {table.name} in place of computed intensities",
+        f"given; families of lines without a row follow their neighbours in part{left}",
+        "column k_factors",
     )
 
 

@@ -78,6 +78,11 @@ class DatasetRow(BaseModel):
     pixel_size_nm: Positive | None = Field(
         None, description="Height and width of a pixel, nm, for files without calibration."
     )
+    k_factors: str | None = Field(
+        None,
+        description="Table of k-, zeta- or cross-section factors (CSV), relative to the campaign "
+        "folder.",
+    )
     raw_pid: str | None = Field(None, description="Persistent identifier of the raw data.")
     sample_id: str | None = Field(None, description="Sample, shown in the report.")
     proposal_id: str | None = Field(None, description="Proposal or project.")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mlatem.elements import check_symbols
 from mlatem.errors import InputError
 from mlatem.model.acquisition import Origin
+from mlatem.model.factor_table import FactorTable
 from mlatem.model.verdict import Decision, Verdict
 
 
@@ -58,6 +59,8 @@ class Calibration:
     """Of the sum spectrum in the window."""
     decisions: tuple[Decision, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    factor_table: FactorTable | None = None
+    """Factors that correct the computed intensities of lines; None where none were given."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -117,4 +120,6 @@ class Calibration:
             fields[name] = tuple(fields[name])
         fields["decisions"] = tuple(Decision(**d) for d in fields["decisions"])
         fields["verdicts"] = tuple(Verdict(**v) for v in fields["verdicts"])
+        table = fields.get("factor_table")
+        fields["factor_table"] = None if table is None else FactorTable.from_dict(table)
         return cls(**fields)

@@ -20,6 +20,7 @@ from mlatem.physics.background import continuum_columns
 from mlatem.physics.columns import LineGroup, check_axis, line_groups
 from mlatem.physics.detector import efficiency
 from mlatem.physics.factors import factor_sigma
+from mlatem.physics.family_factors import calibrated_line_factors
 from mlatem.physics.ionization import check_beam_energy
 from mlatem.physics.line_factors import check_line_factors, line_factors_of
 from mlatem.physics.lines import Lines, emission_lines
@@ -212,7 +213,11 @@ def dictionary_from_calibration(
 
 
 def dictionary_on_axis(
-    energy: ArrayLike, calibration: Calibration, edxs: settings.Edxs
+    energy: ArrayLike,
+    calibration: Calibration,
+    edxs: settings.Edxs,
+    *,
+    split: Split = "element",
 ) -> Dictionary:
     """The dictionary of a calibrated dataset on an axis that is already corrected and cut.
 
@@ -223,6 +228,8 @@ def dictionary_on_axis(
     calibration : Calibration
         Its offset, gain and window are not applied.
     edxs : settings.Edxs
+    split : {"element", "family", "shell"}
+        As for `edxs_dictionary`.
 
     Raises
     ------
@@ -241,6 +248,8 @@ def dictionary_on_axis(
         take_off_angle_deg=calibration.take_off_angle_deg.value,
         mass_thickness_kg_m2=calibration.mass_thickness_kg_m2.value,
         composition=calibration.composition or None,
+        line_factors=calibrated_line_factors(energy, calibration, edxs.detector),
+        split=split,
     )
 
 

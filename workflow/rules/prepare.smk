@@ -21,7 +21,8 @@ rule convert:
 rule calibrate:
     """Energy axis, detector resolution, mean composition and absorption."""
     input:
-        "results/{dataset}/spim.zarr",
+        factor_table,
+        store="results/{dataset}/spim.zarr",
     output:
         "results/{dataset}/calibration.json",
     log:
@@ -40,6 +41,7 @@ rule calibrate:
             "beam_energy_kev",
             "take_off_angle_deg",
         ),
+        factors=lambda wildcards: CAMPAIGN.factor_path(wildcards.dataset),
         edxs=section("edxs"),
         calibrate=section("calibrate"),
     script:
