@@ -44,9 +44,13 @@ from mlatem.passes import (
     statistics_pass,
 )
 from mlatem.physics.dictionary import dictionary_from_calibration
+from mlatem.physics.family_factors import calibrated_family_factors
+from mlatem.physics.standardless import usual_lines
 from mlatem.quantification.absorption import own_absorption
 from mlatem.quantification.edxs import quantify as quantify_phases
+from mlatem.quantification.factor_effects import factor_effects
 from mlatem.quantification.maps import pixel_maps
+from mlatem.quantification.methods import Method, method_of
 
 _logger = logging.getLogger(__name__)
 
@@ -328,7 +332,9 @@ def quantify(
         From `mlatem.factorize`.
     calibration : Calibration, optional
         From `mlatem.calibrate`. With it, and where the thickness is known, every phase is
-        corrected for the absorption in its own composition instead of the specimen's mean.
+        corrected for the absorption in its own composition instead of the specimen's mean; errors
+        of line intensities are weighed as the lines weigh in the fit; and where the dose and the
+        solid angle are known, mass thicknesses are told.
     dataset : str, optional
         Name written into the table.
     edxs, settings : settings records, optional
@@ -338,11 +344,36 @@ def quantify(
     PhaseTable
     """
     result = _record(factorization)
+    settings = settings or _settings.Quantify()
+    if calibration is None:
+        method = method_of(settings, None, solid_angle_sr=None)
+        return quantify_phases(result, dataset=dataset, settings=settings, method=method)
+    edxs = edxs or _settings.Edxs()
     return quantify_phases(
         result,
         dataset=dataset,
         settings=settings,
-        absorption=_absorption(result, calibration, edxs),
+        absorption=own_absorption(result, calibration, edxs),
+        effects=factor_effects(result, calibration, edxs),
+        method=_method(calibration, edxs, settings),
+    )
+
+
+def _method(calibration: Calibration, edxs: _settings.Edxs, settings: _settings.Quantify) -> Method:
+    """The method with the solid angle that the factors imply, or else that of the acquisition."""
+    elements = calibration.elements
+    families = [
+        f"{e} {f}" for e in elements for f in usual_lines(e, calibration.beam_energy_kev.value)
+    ]
+    implied = calibrated_family_factors(families, calibration, edxs.detector).solid_angle_sr
+    angle = implied or calibration.solid_angle_sr
+    if angle is None:
+        return method_of(settings, calibration, solid_angle_sr=None)
+    return method_of(
+        settings,
+        calibration,
+        solid_angle_sr=angle.value,
+        solid_angle_sigma=(angle.sigma or 0.0) / angle.value,
     )
 
 

@@ -27,6 +27,7 @@ from mlatem.model import (
 from mlatem.passes import TileSource, sum_spectrum_pass
 from mlatem.physics.atomic import density_g_cm3
 from mlatem.physics.dictionary import edxs_dictionary
+from mlatem.physics.dose import electrons_per_pixel
 from mlatem.physics.family_factors import families_between, family_factors, line_factors
 from mlatem.preprocessing.calibrate import Known
 from mlatem.preprocessing.calibrate import calibrate as calibrate_spectrum
@@ -116,6 +117,11 @@ def calibrate_image(
         edxs=edxs,
         options=settings,
     )
+    calibration = replace(
+        calibration,
+        electrons_per_pixel=electrons_per_pixel(known_values, known.n_pixels),
+        solid_angle_sr=_solid_angle(known_values),
+    )
     if factor_table is not None:
         calibration = replace(
             calibration,
@@ -155,6 +161,11 @@ def _known(
         n_pixels=ny * nx,
         thickness_nm=thickness,
     )
+
+
+def _solid_angle(acquisition: Acquisition) -> Estimate | None:
+    angle = _number(acquisition, "solid_angle_sr")
+    return angle if angle is not None and angle.value > 0 else None
 
 
 def _line_factors(

@@ -131,6 +131,23 @@ class Quantify(_Record):
     min_pixel_counts: float = Field(
         3.0, ge=0, description="Pixels with fewer expected line counts stay unquantified (NaN)."
     )
+    method: Literal["absolute", "cliff_lorimer", "zeta", "cross_section"] = Field(
+        "absolute",
+        description="Absolute columns; or by the factors of the sample sheet's k_factors of that "
+        "kind. Without dose and solid angle all give ratios only, and say so.",
+    )
+    oxygen: Literal["measured", "stoichiometry"] = Field(
+        "measured", description="Oxygen from its line, or from the valences of the other elements."
+    )
+    valences: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="Valences in place of the usual ones, for example {Fe: 3}."
+    )
+
+    @field_validator("valences")
+    @classmethod
+    def _check_valences(cls, valences: dict[str, float]) -> dict[str, float]:
+        check_symbols(valences)
+        return valences
 
 
 class Report(_Record):

@@ -61,6 +61,10 @@ class Calibration:
     verdicts: tuple[Verdict, ...] = ()
     factor_table: FactorTable | None = None
     """Factors that correct the computed intensities of lines; None where none were given."""
+    electrons_per_pixel: Estimate | None = None
+    """Dose; None where beam current or time is not known."""
+    solid_angle_sr: Estimate | None = None
+    """Of the detectors together; None where not known."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -120,6 +124,8 @@ class Calibration:
             fields[name] = tuple(fields[name])
         fields["decisions"] = tuple(Decision(**d) for d in fields["decisions"])
         fields["verdicts"] = tuple(Verdict(**v) for v in fields["verdicts"])
+        for name in ("electrons_per_pixel", "solid_angle_sr"):
+            fields[name] = Estimate(**fields[name]) if fields.get(name) else None
         table = fields.get("factor_table")
         fields["factor_table"] = None if table is None else FactorTable.from_dict(table)
         return cls(**fields)

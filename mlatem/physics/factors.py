@@ -75,4 +75,5 @@ def factor_covariance(families: Sequence[str]) -> NDArray[np.float64]:
     same = np.array(family)[:, None] == np.array(family)
     covariance: NDArray[np.float64] = same * np.outer(shared, shared) * np.exp(-(distance**2) / 2)
     named = np.array(families)
-    return covariance + INDIVIDUAL_SIGMA**2 * (named[:, None] == named)
+    covariance += INDIVIDUAL_SIGMA**2 * (named[:, None] == named)
+    return covariance

@@ -245,7 +245,7 @@ def _parents(
     states: Sequence[str], fitted: Mapping[str, Estimate], in_table: set[str]
 ) -> dict[str, str]:
     """For each family that was fitted against another of its element, that other one."""
-    parents = {}
+    parents: dict[str, str] = {}
     for element in dict.fromkeys(state.split()[0] for state in states):
         mine = [state for state in states if state.split()[0] == element]
         free = [s for s in mine if not _is_fitted(s, fitted)]
