@@ -108,7 +108,8 @@ def test_an_element_is_as_well_known_as_its_lines_weigh(fitted):
     assert factor_sigma("Cu", "K") < sigma < factor_sigma("Cu", "L")
     share = -effects.response[0, 0]
     k, l_family = (effects.families.index(f"Cu {f}") for f in "KL")
-    assert sigma == pytest.approx(np.hypot(0.04 * share[k], 0.4 * share[l_family]), rel=0.05)
+    own = np.hypot(0.04 * share[k], 0.4 * share[l_family])
+    assert own < sigma < 1.2 * own
 
 
 def test_sigma_of_the_factors_is_the_scatter_for_wrong_intensities(fitted):
