@@ -13,11 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from mlatem import settings
 from mlatem.model import Calibration
 from mlatem.model.calibration import Estimate
-from mlatem.model.factor_table import Factor, FactorTable
+from mlatem.model.factor_table import UNITS, Factor, FactorKind, FactorTable
 from mlatem.model.line_names import family_of, is_member
 from mlatem.physics.atomic import atomic_weight
 from mlatem.physics.detector import efficiency
-from mlatem.physics.factor_units import cross_section_barn
+from mlatem.physics.factor_units import (
+    cross_section_barn,
+    detected_cross_section_barn,
+    zeta_kg_m2,
+)
 from mlatem.physics.factors import factor_covariance
 from mlatem.physics.line_factors import line_factors_of, subshells
 from mlatem.physics.lines import emission_lines
@@ -154,6 +158,66 @@ def line_factors(
                 result[name] = scale * result.get(name, result.get(family, 1.0))
         result[family] = scale * result.get(family, 1.0)
     return result
+
+
+def table_of(
+    factors: FamilyFactors,
+    families: Sequence[str],
+    *,
+    beam_energy_kev: float,
+    detector: settings.Detector,
+    reference: str,
+) -> FactorTable:
+    """Factors of families as a table: absolute ones where the solid angle is known, else k.
+
+    Parameters
+    ----------
+    factors : FamilyFactors
+        Of `families` and the reference.
+    families : sequence of str
+        "Fe K".
+    beam_energy_kev : float
+    detector : settings.Detector
+    reference : str
+        Family of k = 1.
+    """
+    place = {name: index for index, name in enumerate(factors.families)}
+    absolute = factors.solid_angle_sr is not None
+    kind: FactorKind = "zeta" if absolute else "k"
+    against = "" if absolute else reference
+    anchor = place[reference]
+    rows = []
+    for name in families:
+        index = place[name]
+        element, line = name.split()
+        barn = detected_cross_section_barn(element, line, beam_energy_kev, detector)
+        barn *= float(factors.value[index])
+        variance = factors.covariance[index, index]
+        if factors.solid_angle_sr is not None:
+            share = factors.solid_angle_sr.value / (4 * math.pi)
+            value = zeta_kg_m2(element, barn * share)
+        else:
+            other, line_of_other = reference.split()
+            other_barn = detected_cross_section_barn(
+                other, line_of_other, beam_energy_kev, detector
+            ) * float(factors.value[anchor])
+            value = atomic_weight(element) / atomic_weight(other) * other_barn / barn
+            variance += factors.covariance[anchor, anchor] - 2 * factors.covariance[index, anchor]
+        rows.append(
+            Factor(
+                element=element,
+                line=line,
+                kind=kind,
+                value=value,
+                sigma=value * math.sqrt(max(float(variance), 0.0)),
+                beam_energy_kev=beam_energy_kev,
+                unit=UNITS[kind],
+                reference_element=against[: against.find(" ")] if against else "",
+                reference_line=against[against.find(" ") + 1 :] if against else "",
+                source=factors.sources[index],
+            )
+        )
+    return FactorTable(tuple(rows), "completed factors")
 
 
 def families_between(

@@ -22,11 +22,11 @@ from mlatem.physics.lines import emission_lines
 STANDARDLESS = "Bote-Salvat 2009 x xraylib, standardless"
 
 #: Families whose strongest line lies outside are not listed, keV.
-_LISTED_KEV = (0.2, 40.0)
+_LISTED_KEV = (0.2, 25.0)
 
 
 def usual_lines(element: str, beam_energy_kev: float) -> tuple[str, ...]:
-    """The families of an element whose strongest line lies between 0.2 and 40 keV.
+    """The families of an element whose strongest line lies between 0.2 and 25 keV.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def usual_lines(element: str, beam_energy_kev: float) -> tuple[str, ...]:
         if _LISTED_KEV[0] <= strongest <= _LISTED_KEV[1]:
             found.append(family)
     if not found:
-        raise InputError(f"{element} has no line between 0.2 and 40 keV: leave it out")
+        raise InputError(f"{element} has no line between 0.2 and 25 keV: leave it out")
     return tuple(found)
 
 
