@@ -3,41 +3,32 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, get_args
+from typing import get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mlatem import settings
 from mlatem.elements import check_symbols
 from mlatem.errors import InputError
 from mlatem.model import Calibration, Dictionary
-from mlatem.physics.absorption import check_geometry, self_absorption_factor
-from mlatem.physics.background import continuum_columns
-from mlatem.physics.columns import LineGroup, check_axis, line_groups
-from mlatem.physics.detector import efficiency
-from mlatem.physics.factors import factor_sigma
+from mlatem.physics.absorption import check_geometry
+from mlatem.physics.columns import check_axis
+from mlatem.physics.dictionary_columns import (
+    Film,
+    Split,
+    assemble,
+    background_columns,
+    detected_barn,
+    specimen_columns,
+    system_columns,
+)
 from mlatem.physics.family_factors import calibrated_line_factors
 from mlatem.physics.ionization import check_beam_energy
-from mlatem.physics.line_factors import check_line_factors, line_factors_of
-from mlatem.physics.lines import Lines, emission_lines
-from mlatem.physics.pile_up import pile_up_column
-
-#: What has a column of its own.
-Split = Literal["element", "family", "shell"]
-
-log = logging.getLogger(__name__)
-
-
-class _Column(NamedTuple):
-    name: str
-    kind: str
-    element: str
-    spectrum: NDArray[np.float64]
-    factor_sigma: float
+from mlatem.physics.line_factors import check_line_factors
+from mlatem.physics.lines import emission_lines
 
 
 def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
@@ -84,8 +75,9 @@ def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
     line_factors : mapping of str to float, optional
         Factors on tabulated intensities, of a family ("Pt M") or of the lines that fill vacancies
         of a sub-shell ("Pt M5"); the sub-shell takes precedence.
-    pile_up : array-like of shape (n_energy,), optional
-        The measured spectrum on this axis; adds a column of its sum peaks, "pile-up".
+    pile_up : array-like of shape (n_energy,) or (2, n_channels), optional
+        The measured spectrum on this axis, or energies and counts on an axis of their own; adds a
+        column of its sum peaks, "pile-up".
     split : {"element", "family", "shell"}
         One column per element of the specimen, "Pt"; or per family, "Pt M", or sub-shell, "Pt M5",
         of those that the window holds. "shell" also splits the instrument's elements so.
@@ -126,55 +118,28 @@ def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
     if split not in get_args(Split):
         raise InputError(f"split is {split!r}: expected one of {', '.join(get_args(Split))}")
     detector = detector or settings.Detector()
-    angle = detector.take_off_angle_deg if take_off_angle_deg is None else take_off_angle_deg
-    check_geometry(mass_thickness_kg_m2, angle)
-    composition = composition or dict.fromkeys(elements, 1.0)
-    lines_of = {e: emission_lines(e, beam_energy_kev) for e in (*elements, *system_elements)}
-    check_line_factors(line_factors or {}, lines_of.values())
-    detected = {e: _detected(lines, detector, line_factors or {}) for e, lines in lines_of.items()}
+    film = Film(
+        mass_thickness_kg_m2,
+        detector.take_off_angle_deg if take_off_angle_deg is None else take_off_angle_deg,
+        composition or dict.fromkeys(elements, 1.0),
+    )
+    check_geometry(film.mass_thickness_kg_m2, film.take_off_angle_deg)
+    lines = [emission_lines(e, beam_energy_kev) for e in (*elements, *system_elements)]
+    check_line_factors(line_factors or {}, lines)
     resolution = (
         detector.noise_ev if noise_ev is None else noise_ev,
         detector.fano if fano is None else fano,
     )
-    by: Literal["family", "shell"] = "shell" if split == "shell" else "family"
+    emitted = [detected_barn(each, detector, line_factors or {}) for each in lines]
     columns = []
-    for element in elements:
-        escaping = self_absorption_factor(
-            composition,
-            lines_of[element].energy_kev,
-            mass_thickness_kg_m2=mass_thickness_kg_m2,
-            take_off_angle_deg=angle,
+    for each, weight in zip(lines[: len(elements)], emitted, strict=False):
+        columns += specimen_columns(
+            axis, each, weight * film.escaping(each), resolution, detector, split
         )
-        weight = detected[element] * escaping
-        groups = line_groups(axis, lines_of[element], weight, resolution, by=by)
-        usable = [group for group in groups if group.usable]
-        if not usable:
-            raise InputError(_no_line_message(lines_of[element], axis))
-        if split == "element":
-            columns.append(_joined(element, groups))
-        else:
-            columns += [_single(element, group, "line") for group in usable]
-    for element in system_elements:
-        groups = line_groups(axis, lines_of[element], detected[element], resolution, by=by)
-        usable = [group for group in groups if group.usable]
-        columns += [_single(element, group, "system") for group in usable]
-        if not usable:
-            log.info("system element %s has no line in the window and is left out", element)
-    continuum = continuum_columns(
-        axis,
-        n_functions=n_background,
-        detector=detector,
-        take_off_angle_deg=angle,
-        mass_thickness_kg_m2=mass_thickness_kg_m2,
-        composition=composition,
-    )
-    columns += [
-        _Column(f"continuum {k}", "background", "", spectrum, 0.0)
-        for k, spectrum in enumerate(continuum, start=1)
-    ]
-    if pile_up is not None:
-        columns.append(_Column("pile-up", "background", "", pile_up_column(axis, pile_up), 0.0))
-    return _assemble(axis, columns)
+    for each, weight in zip(lines[len(elements) :], emitted[len(elements) :], strict=True):
+        columns += system_columns(axis, each, weight, resolution, detector, split)
+    columns += background_columns(axis, n_background, detector, film, pile_up)
+    return assemble(axis, columns)
 
 
 def dictionary_from_calibration(
@@ -260,43 +225,3 @@ def _check_disjoint(elements: Sequence[str], system_elements: Sequence[str]) -> 
             f"{', '.join(both)} is named both as an element of the specimen and as one of the "
             "instrument: keep it in one of `elements` and `system_elements`"
         )
-
-
-def _detected(
-    lines: Lines, detector: settings.Detector, line_factors: Mapping[str, float]
-) -> NDArray[np.float64]:
-    """Barn per line, after the detector."""
-    factor = line_factors_of(lines, line_factors)
-    return lines.cross_section_barn * factor * efficiency(lines.energy_kev, detector)
-
-
-def _joined(element: str, groups: Sequence[LineGroup]) -> _Column:
-    """All lines of an element of the specimen in one column."""
-    dominant = max(groups, key=lambda group: float(group.spectrum.sum()))
-    spectrum = np.sum([group.spectrum for group in groups], axis=0)
-    return _Column(element, "line", element, spectrum, factor_sigma(element, dominant.name[0]))
-
-
-def _single(element: str, group: LineGroup, kind: Literal["line", "system"]) -> _Column:
-    """One family or sub-shell of an element."""
-    name = f"{element} {group.name}" + (" (system)" if kind == "system" else "")
-    return _Column(name, kind, element, group.spectrum, factor_sigma(element, group.name[0]))
-
-
-def _no_line_message(lines: Lines, axis: NDArray[np.float64]) -> str:
-    element = lines.element
-    strongest = [
-        f"{family} {lines.energy_kev[member][np.argmax(lines.cross_section_barn[member])]:.3f} keV"
-        for family in dict.fromkeys(lines.families)
-        if (member := np.array(lines.families) == family).any()
-    ]
-    return (
-        f"element {element} has no usable line in the window {axis[0]:.3f} to {axis[-1]:.3f} keV "
-        f"(its strongest: {', '.join(strongest) or 'none above 0.1 keV'}): leave {element} out of "
-        "`elements`, or widen edxs.energy_min_kev / edxs.energy_max_kev"
-    )
-
-
-def _assemble(axis: NDArray[np.float64], columns: Sequence[_Column]) -> Dictionary:
-    names, kinds, symbols, spectra, sigmas = zip(*columns, strict=True)
-    return Dictionary.from_arrays(np.array(spectra), axis, names, kinds, symbols, sigmas)
