@@ -21,6 +21,7 @@ from mlatem.factorization.merge import merge
 from mlatem.factorization.regions import PoolingPlan, plan_pooling
 from mlatem.factorization.solver import (
     CompositionSolution,
+    OwnColumns,
     estimate_n_phases,
     solve_compositions,
 )
@@ -45,8 +46,9 @@ from mlatem.passes import (
 )
 from mlatem.physics.dictionary import dictionary_from_calibration
 from mlatem.physics.family_factors import calibrated_family_factors
+from mlatem.physics.own_columns import own_columns
 from mlatem.physics.standardless import usual_lines
-from mlatem.quantification.absorption import own_absorption
+from mlatem.quantification.absorption import absorption_sigma
 from mlatem.quantification.edxs import quantify as quantify_phases
 from mlatem.quantification.factor_effects import factor_effects
 from mlatem.quantification.maps import pixel_maps
@@ -230,6 +232,8 @@ def factorize(
     dictionary: Dictionary,
     n_phases: int | str | None = None,
     *,
+    calibration: Calibration | None = None,
+    edxs: _settings.Edxs | None = None,
     settings: _settings.Factorize | None = None,
     seed: int | None = None,
     **options: Any,
@@ -243,6 +247,11 @@ def factorize(
     dictionary : Dictionary
     n_phases : int or "auto", optional
         Takes precedence over the settings'.
+    calibration : Calibration, optional
+        From `mlatem.calibrate`. With it, and where the thickness is known, the X-rays of every
+        phase are absorbed in its own composition, not in the specimen's mean.
+    edxs : settings.Edxs, optional
+        What the dictionary was built with; used together with `calibration`.
     settings : settings.Factorize, optional
     seed : int, optional
         Takes precedence over the settings'.
@@ -275,8 +284,11 @@ def factorize(
     plan = plan_regions(float(statistics.total.sum()), source.shape, settings)
     centroids = centroids_pass(source, axes, plan)
     regions = regions_pass(source, axes, centroids, plan, source.tiles)
-    solution = solve_phases(regions, dictionary, settings)
-    spectrum = solution.coefficient @ dictionary.columns
+    own = None
+    if calibration is not None:
+        own = own_columns(dictionary, calibration, edxs or _settings.Edxs())
+    solution = solve_phases(regions, dictionary, settings, own_columns=own)
+    spectrum = solution.spectrum(dictionary)
     tiles = abundances_pass(source, spectrum, source.tiles)
     attrs = solve_attrs(solution, settings)
     result = merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
@@ -292,7 +304,11 @@ def plan_regions(
 
 
 def solve_phases(
-    regions: Sequence[RegionStatistics], dictionary: Dictionary, settings: _settings.Factorize
+    regions: Sequence[RegionStatistics],
+    dictionary: Dictionary,
+    settings: _settings.Factorize,
+    *,
+    own_columns: OwnColumns | None = None,
 ) -> CompositionSolution:
     """Compositions from pooled spectra, with the number of phases as the settings say.
 
@@ -304,7 +320,9 @@ def solve_phases(
     n_phases = settings.n_phases
     if not isinstance(n_phases, int):
         n_phases = estimate_n_phases(regions, dictionary)
-    return solve_compositions(regions, dictionary, n_phases, options=settings)
+    return solve_compositions(
+        regions, dictionary, n_phases, options=settings, own_columns=own_columns
+    )
 
 
 def solve_attrs(solution: CompositionSolution, settings: _settings.Factorize) -> dict[str, Any]:
@@ -331,10 +349,9 @@ def quantify(
     factorization : Dataset or Factorization
         From `mlatem.factorize`.
     calibration : Calibration, optional
-        From `mlatem.calibrate`. With it, and where the thickness is known, every phase is
-        corrected for the absorption in its own composition instead of the specimen's mean; errors
-        of line intensities are weighed as the lines weigh in the fit; and where the dose and the
-        solid angle are known, mass thicknesses are told.
+        From `mlatem.calibrate`. With it, `sigma_sys` holds the uncertainty of the absorption, and
+        errors of line intensities are weighed as the lines weigh in the fit; where the dose and
+        the solid angle are known, mass thicknesses are told.
     dataset : str, optional
         Name written into the table.
     edxs, settings : settings records, optional
@@ -353,7 +370,7 @@ def quantify(
         result,
         dataset=dataset,
         settings=settings,
-        absorption=own_absorption(result, calibration, edxs),
+        absorption_sigma=absorption_sigma(result, calibration, edxs),
         effects=factor_effects(result, calibration, edxs),
         method=_method(calibration, edxs, settings),
     )
@@ -380,15 +397,13 @@ def _method(calibration: Calibration, edxs: _settings.Edxs, settings: _settings.
 def quantify_pixels(
     factorization: xr.Dataset | Factorization,
     *,
-    calibration: Calibration | None = None,
-    edxs: _settings.Edxs | None = None,
     settings: _settings.Quantify | None = None,
 ) -> xr.Dataset:
     """Maps of atomic percent with their standard deviations, and the phase map.
 
     Parameters
     ----------
-    factorization, calibration, edxs, settings
+    factorization, settings
         As for `quantify`.
 
     Returns
@@ -396,17 +411,15 @@ def quantify_pixels(
     maps : Dataset
         `atomic_percent` and `sigma` (y, x, element), `phase` (y, x); see `mlatem.model.PixelMaps`.
     """
-    result = _record(factorization)
-    absorption = _absorption(result, calibration, edxs)
-    return pixel_maps(result, settings=settings, absorption=absorption).to_dataset()
+    return pixel_maps(_record(factorization), settings=settings).to_dataset()
 
 
-def _absorption(
+def _absorption_sigma(
     result: Factorization, calibration: Calibration | None, edxs: _settings.Edxs | None
 ) -> NDArray[np.float64] | None:
     if calibration is None:
         return None
-    return own_absorption(result, calibration, edxs or _settings.Edxs())
+    return absorption_sigma(result, calibration, edxs or _settings.Edxs())
 
 
 def reconstruct(lowrank: xr.Dataset) -> xr.DataArray:

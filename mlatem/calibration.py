@@ -29,6 +29,7 @@ from mlatem.physics.atomic import density_g_cm3
 from mlatem.physics.dictionary import edxs_dictionary
 from mlatem.physics.dose import electrons_per_pixel
 from mlatem.physics.family_factors import families_between, family_factors, line_factors
+from mlatem.physics.geometry import Geometry, geometry_of
 from mlatem.preprocessing.calibrate import Known
 from mlatem.preprocessing.calibrate import calibrate as calibrate_spectrum
 from mlatem.units import mass_thickness_kg_m2
@@ -78,7 +79,8 @@ def calibrate_image(
     source = TileSource(
         image.counts, slice(0, image.shape[2]), label=image.name or "counts", **options
     )
-    known = _known(image, known_values, elements, system_elements, edxs)
+    geometry = geometry_of(known_values, edxs.detector.take_off_angle_deg)
+    known = _known(image, known_values, elements, system_elements, edxs, geometry)
     density = _density(known_values)
     if factor_table is not None:
         factor_table.at(known.beam_energy_kev.value).check_elements(known.elements)
@@ -95,7 +97,7 @@ def calibrate_image(
             fano=known.fano.value,
             detector=edxs.detector,
             n_background=edxs.n_background,
-            take_off_angle_deg=known.take_off_angle_deg.value,
+            take_off_angle_deg=geometry.take_off_angles_deg,
             mass_thickness_kg_m2=thickness,
             composition=composition,
             line_factors=_line_factors(energy, known, factor_table, edxs.detector),
@@ -128,6 +130,7 @@ def calibrate_image(
             factor_table=factor_table,
             decisions=(*calibration.decisions, _factor_decision(factor_table)),
         )
+    calibration = _with_geometry(calibration, geometry)
     _logger.info(
         "calibrated %s: offset %.1f eV, gain %.1e, noise %.0f eV, deviance per dof %.2f",
         image.shape,
@@ -145,6 +148,7 @@ def _known(
     elements: Sequence[str],
     system_elements: Sequence[str] | None,
     edxs: _settings.Edxs,
+    geometry: Geometry,
 ) -> Known:
     elements = check_symbols(elements)
     if system_elements is None:
@@ -155,7 +159,7 @@ def _known(
         elements=elements,
         system_elements=check_symbols(system_elements),
         beam_energy_kev=_beam_energy(image, acquisition),
-        take_off_angle_deg=_take_off_angle(acquisition, edxs.detector),
+        take_off_angle_deg=Estimate(geometry.effective_angle_deg, None, geometry.origin),
         noise_ev=_noise(acquisition, edxs.detector),
         fano=Estimate(edxs.detector.fano, None, "default"),
         n_pixels=ny * nx,
@@ -213,13 +217,24 @@ def _beam_energy(image: SpectrumImage, acquisition: Acquisition) -> Estimate:
     return energy
 
 
-def _take_off_angle(acquisition: Acquisition, detector: _settings.Detector) -> Estimate:
-    """The angle given, else the detector's elevation (specimen not tilted), else the default."""
-    for name in ("take_off_angle_deg", "elevation_deg"):
-        angle = _number(acquisition, name)
-        if angle is not None and angle.value > 0:
-            return angle
-    return Estimate(detector.take_off_angle_deg, None, "default")
+def _with_geometry(calibration: Calibration, geometry: Geometry) -> Calibration:
+    several = len(geometry.take_off_angles_deg) > 1
+    return replace(
+        calibration,
+        take_off_angles_deg=geometry.take_off_angles_deg if several else (),
+        decisions=(*calibration.decisions, _take_off_decision(geometry)),
+        verdicts=(*calibration.verdicts, *geometry.warnings),
+    )
+
+
+def _take_off_decision(geometry: Geometry) -> Decision:
+    angles = ", ".join(f"{angle:.1f}" for angle in geometry.take_off_angles_deg)
+    return Decision(
+        "calibrate",
+        f"take-off angle {angles} degrees",
+        geometry.basis,
+        "columns take_off_angle_deg, elevation_deg, azimuth_deg, stage_tilt_deg",
+    )
 
 
 def _noise(acquisition: Acquisition, detector: _settings.Detector) -> Estimate:

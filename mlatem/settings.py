@@ -86,6 +86,11 @@ class Edxs(_Record):
         ("Cu",),
         description="Elements of grid, holder and collimator: fitted, left out of the composition.",
     )
+    thickness_from_counts: bool = Field(
+        True,
+        description="Mass thickness of each phase from its counts, given the mean; false takes "
+        "thickness times density.",
+    )
 
     @field_validator("system_elements")
     @classmethod

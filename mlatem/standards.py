@@ -21,6 +21,7 @@ from mlatem.passes import TileSource, sum_spectrum_pass
 from mlatem.physics.atomic import weight_fractions
 from mlatem.physics.dictionary import dictionary_on_axis
 from mlatem.physics.factor_units import cross_section_barn, detected_cross_section_barn
+from mlatem.physics.family_factors import fitted_scale
 from mlatem.preprocessing.poisson_fit import CountsFit, fit_counts
 
 Array = NDArray[np.float64]
@@ -122,7 +123,8 @@ def calibrate_factors(
     barn = {}
     for name in families:
         element, line = name.split()
-        barn[name] = detected_cross_section_barn(element, line, beam, edxs.detector)
+        computed = detected_cross_section_barn(element, line, beam, edxs.detector)
+        barn[name] = computed * fitted_scale(name, beam, edxs.detector, calibration.line_factors)
     label = image.name or "standard"
     if thickness.value == 0:
         label += ", absorption left out"

@@ -95,7 +95,7 @@ def family_factors(
     factors = _factors_at(table, beam_energy_kev)
     references = [_reference(factor) for factor in factors if factor.kind == "k"]
     states = list(dict.fromkeys([*families, *(f.family for f in factors), *references]))
-    scales = {s: _fitted_scale(s, beam_energy_kev, detector, fitted) for s in states}
+    scales = {s: fitted_scale(s, beam_energy_kev, detector, fitted) for s in states}
     parents = _parents(states, fitted, {factor.family for factor in factors})
     mean = np.array([math.log(scales[state]) for state in states])
     prior = _tied(factor_covariance(states), states, parents, fitted)
@@ -148,7 +148,7 @@ def line_factors(
         element, shell = family.split()
         if element not in elements:
             continue
-        scale = float(value) / _fitted_scale(family, beam_energy_kev, detector, fitted)
+        scale = float(value) / fitted_scale(family, beam_energy_kev, detector, fitted)
         if abs(scale - 1.0) < 1e-12:
             continue
         lines = emission_lines(element, beam_energy_kev)
@@ -246,6 +246,7 @@ def calibrated_family_factors(
         beam_energy_kev=calibration.beam_energy_kev.value,
         detector=detector,
         table=calibration.factor_table,
+        fitted=_of_elements(calibration.elements, calibration.line_factors),
     )
 
 
@@ -253,16 +254,24 @@ def calibrated_line_factors(
     energy: ArrayLike, calibration: Calibration, detector: settings.Detector
 ) -> dict[str, float]:
     """The line factors of a calibration's dictionary on an axis (keV)."""
-    beam = calibration.beam_energy_kev.value
+    fitted = {name: estimate.value for name, estimate in calibration.line_factors.items()}
     if calibration.factor_table is None:
-        return {}
+        return fitted
+    beam = calibration.beam_energy_kev.value
     families = families_between(calibration.elements, beam, energy)
-    return line_factors(
+    corrected = line_factors(
         calibrated_family_factors(families, calibration, detector),
         calibration.elements,
         beam_energy_kev=beam,
         detector=detector,
+        fitted=_of_elements(calibration.elements, calibration.line_factors),
     )
+    return {**fitted, **corrected}
+
+
+def _of_elements(elements: Sequence[str], fitted: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """The fitted factors of the specimen's elements, without those of the instrument."""
+    return {name: e for name, e in fitted.items() if name.split(maxsplit=1)[0] in elements}
 
 
 def _factors_at(table: FactorTable | None, beam_energy_kev: float) -> tuple[Factor, ...]:
@@ -291,7 +300,7 @@ def _fitted_intensity(
     return float(detected[member].sum())
 
 
-def _fitted_scale(
+def fitted_scale(
     family: str,
     beam_energy_kev: float,
     detector: settings.Detector,
@@ -374,7 +383,7 @@ def _observations(
 
     def computed(element: str, line: str, beam_energy_kev: float) -> float:
         family = f"{element} {family_of(line)}"
-        scale = _fitted_scale(family, beam_energy_kev, detector, fitted)
+        scale = fitted_scale(family, beam_energy_kev, detector, fitted)
         return _fitted_intensity(element, line, beam_energy_kev, detector, fitted) / scale
 
     for row, factor in enumerate(factors):

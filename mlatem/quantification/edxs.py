@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from mlatem.model import Dictionary, Factorization, PhaseTable
 from mlatem.physics.standardless import STANDARDLESS
+from mlatem.quantification.absorption import absorption_covariance
 from mlatem.quantification.composition import element_matrix
 from mlatem.quantification.factor_effects import FactorEffects
 from mlatem.quantification.maps import dominating_phase
@@ -33,7 +33,7 @@ def quantify(
     dataset: str = "",
     settings: Quantify | None = None,
     factor_source: str | None = None,
-    absorption: Array | None = None,
+    absorption_sigma: Array | None = None,
     effects: FactorEffects | None = None,
     method: Method | None = None,
 ) -> PhaseTable:
@@ -48,8 +48,8 @@ def quantify(
     factor_source : str, optional
         Where the absolute intensities of the columns come from. Without it, that which `effects`
         tell, or the built-in one if the dictionary has prior uncertainties, or "columns as given".
-    absorption : ndarray of shape (n_phases, n_columns), optional
-        Factors on the coefficients, see `mlatem.quantification.absorption.own_absorption`.
+    absorption_sigma : ndarray of shape (n_phases, n_columns, n_causes), optional
+        See `mlatem.quantification.absorption.absorption_sigma`.
     effects : FactorEffects, optional
         How coefficients hang on the intensities of lines; without it the relative uncertainties of
         the dictionary's columns are taken, as independent.
@@ -74,9 +74,9 @@ def quantify(
     `sigma_stat` is the delta method, J C J^T with J = (I - x 1^T) / sum and C the covariance of
     the coefficients; an element at zero, of which C holds no variance, takes that of its absence.
     It is at most 50 at%, which says that nothing is known.
-    `sigma_sys` is J S J^T with S the covariance that the errors of line intensities give to the
-    coefficients (`mlatem.quantification.factor_effects`); NaN where nothing is known of them,
-    since not known is not zero.
+    `sigma_sys` is J S J^T with S the covariance that the errors of line intensities
+    (`mlatem.quantification.factor_effects`) and of absorption give to the coefficients; NaN where
+    nothing is known of the intensities, since not known is not zero.
     `detection_limit` is Currie's (Anal. Chem. 40 (1968) 586), see `detection.detection_limits`;
     `upper_limit` that of the likelihood, see `limits.upper_limit`, for what lies below it.
     """
@@ -84,11 +84,13 @@ def quantify(
     method = method or Method("absolute", None)
     area = _area_fractions(factorization, settings.min_pixel_counts)
     n_pixels = factorization.abundance[..., 0].size
+    if absorption_sigma is None:
+        absorption_sigma = np.zeros((*factorization.coefficient.shape, 0))
     tables = []
     for phase in range(factorization.n_phases):
-        factor = None if absorption is None else absorption[phase]
+        of_path = absorption_covariance(factorization.coefficient[phase], absorption_sigma[phase])
         rows = _one_phase(
-            factorization, phase, settings, factor, effects, method, round(area[phase] * n_pixels)
+            factorization, phase, settings, of_path, effects, method, round(area[phase] * n_pixels)
         )
         rows = rows.assign(phase=phase + 1, area_fraction=area[phase])
         tables.append(rows if factor_source is None else rows.assign(factor_source=factor_source))
@@ -107,21 +109,16 @@ def _one_phase(
     factorization: Factorization,
     phase: int,
     settings: Quantify,
-    absorption: Array | None,
+    of_path: Array,
     effects: FactorEffects | None,
     method: Method,
     n_pixels: int,
 ) -> pd.DataFrame:
     """One row per element of one phase."""
-    dictionary = factorization.dictionary
+    dictionary = factorization.dictionary_of(phase)
     coefficient = factorization.coefficient[phase]
     covariance = factorization.coefficient_covariance[phase]
-    if absorption is not None:
-        # The phase's own columns: coefficients times columns stay what was fitted.
-        dictionary = replace(dictionary, columns=dictionary.columns / absorption[:, None])
-        coefficient = coefficient * absorption
-        covariance = covariance * np.outer(absorption, absorption)
-    of_factors = _factor_covariance(coefficient, dictionary, effects, phase)
+    of_factors = _factor_covariance(coefficient, dictionary, effects, phase) + of_path
     rows = phase_rows(
         factorization,
         phase,
@@ -171,7 +168,11 @@ def _area_fractions(factorization: Factorization, min_counts: float) -> NDArray[
     """Share of the map's pixels that each phase dominates."""
     abundance = factorization.abundance.reshape(-1, factorization.n_phases)
     phase = dominating_phase(
-        abundance, factorization.coefficient, factorization.dictionary, min_counts=min_counts
+        abundance,
+        factorization.coefficient,
+        factorization.dictionary,
+        min_counts=min_counts,
+        counts_per_amount=factorization.columns.sum(axis=2),
     )
     counts = np.bincount(phase[phase >= 0], minlength=factorization.n_phases)
     return counts / len(phase)

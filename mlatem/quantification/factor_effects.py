@@ -101,8 +101,14 @@ def factor_effects(
     index = [known.families.index(name) for name in families]
     response = np.stack(
         [
-            _response(coefficient, dictionary, split.columns[places], families)
-            for coefficient in factorization.coefficient
+            _response(
+                factorization.coefficient[phase],
+                factorization.dictionary_of(phase),
+                dictionary,
+                split.columns[places],
+                families,
+            )
+            for phase in range(factorization.n_phases)
         ]
     )
     return FactorEffects(
@@ -114,9 +120,17 @@ def factor_effects(
 
 
 def _response(
-    coefficient: Array, dictionary: Dictionary, family_columns: Array, families: tuple[str, ...]
+    coefficient: Array,
+    dictionary: Dictionary,
+    mean: Dictionary,
+    family_columns: Array,
+    families: tuple[str, ...],
 ) -> Array:
-    """Relative change of the coefficients of one phase, shape (n_columns, n_families)."""
+    """Relative change of the coefficients of one phase, shape (n_columns, n_families).
+
+    The families are those of the specimen's mean composition; they are absorbed in the phase as
+    its own columns are, channel by channel.
+    """
     result = np.zeros((len(coefficient), len(families)))
     active = np.flatnonzero(coefficient > 0)
     expected = coefficient @ dictionary.columns
@@ -130,7 +144,9 @@ def _response(
         for column in active:
             if dictionary.elements[column] != element or not dictionary.quantified[column]:
                 continue
-            counts = coefficient[column] * family_columns[place]
+            own, common = dictionary.columns[column], mean.columns[column]
+            absorbed = np.divide(own, common, out=np.zeros_like(own), where=common > 0)
+            counts = coefficient[column] * family_columns[place] * absorbed
             seen = counts[reached] / np.sqrt(expected[reached])
             change = (inverse @ (unit @ seen)) / norm
             result[active, place] -= change / coefficient[active]

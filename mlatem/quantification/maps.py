@@ -24,6 +24,7 @@ def dominating_phase(
     dictionary: Dictionary,
     *,
     min_counts: float,
+    counts_per_amount: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int16]:
     """The phase with the most counts in each pixel.
 
@@ -36,14 +37,18 @@ def dominating_phase(
     dictionary : Dictionary
     min_counts : float
         Fewest expected counts in quantified lines.
+    counts_per_amount : ndarray of shape (n_phases, n_columns), optional
+        Sums of the columns of every phase, where they differ from the dictionary's.
 
     Returns
     -------
     phase : ndarray of shape (n_pixels,)
         Index of the phase; -1 for pixels with fewer line counts.
     """
-    quantified = np.where(dictionary.quantified, dictionary.columns.sum(axis=1), 0.0)
-    line_counts = abundance @ (coefficient @ quantified)
+    if counts_per_amount is None:
+        counts_per_amount = dictionary.columns.sum(axis=1)
+    in_lines = coefficient * counts_per_amount * dictionary.quantified
+    line_counts = abundance @ in_lines.sum(axis=1)
     phase: NDArray[np.int16] = np.argmax(abundance, axis=1).astype(np.int16)
     phase[(line_counts < min_counts) | (line_counts <= 0)] = -1
     return phase
@@ -56,7 +61,7 @@ def quantify_pixels(
     dictionary: Dictionary,
     *,
     min_counts: float,
-    absorption: NDArray[np.float64] | None = None,
+    counts_per_amount: NDArray[np.float64] | None = None,
     coefficient_covariance: NDArray[np.float64] | None = None,
     settings: Quantify | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int16]]:
@@ -73,8 +78,8 @@ def quantify_pixels(
     dictionary : Dictionary
     min_counts : float
         Pixels with fewer expected counts in quantified lines are not quantified.
-    absorption : ndarray of shape (n_phases, n_columns), optional
-        Factors on the coefficients, see `mlatem.quantification.absorption.own_absorption`.
+    counts_per_amount : ndarray of shape (n_phases, n_columns), optional
+        As for `dominating_phase`.
     coefficient_covariance : ndarray of shape (n_phases, n_columns, n_columns), optional
         Statistical covariance of the coefficients; without it they are taken as exact.
     settings : settings.Quantify, optional
@@ -102,13 +107,17 @@ def quantify_pixels(
     latter error is common to all pixels of a phase.
     """
     elements, matrix = amount_matrix(dictionary, settings or Quantify())
-    factor = np.ones_like(coefficient) if absorption is None else absorption
-    amounts_per_count = matrix @ (coefficient * factor).T
+    amounts_per_count = matrix @ np.asarray(coefficient, dtype=np.float64).T
     if coefficient_covariance is None:
         coefficient_covariance = np.zeros((*coefficient.shape, coefficient.shape[1]))
-    scaled = matrix * factor[:, None, :]
-    amount_covariance = scaled @ coefficient_covariance @ scaled.transpose(0, 2, 1)
-    phase = dominating_phase(abundance, coefficient, dictionary, min_counts=min_counts)
+    amount_covariance = matrix @ coefficient_covariance @ matrix.T
+    phase = dominating_phase(
+        abundance,
+        coefficient,
+        dictionary,
+        min_counts=min_counts,
+        counts_per_amount=counts_per_amount,
+    )
     atomic_percent = np.full((len(abundance), len(elements)), np.nan, dtype=np.float32)
     sigma = np.full_like(atomic_percent, np.nan)
     chosen = np.flatnonzero(phase >= 0)
@@ -151,7 +160,6 @@ def pixel_maps(
     factorization: Factorization,
     *,
     settings: Quantify | None = None,
-    absorption: NDArray[np.float64] | None = None,
 ) -> PixelMaps:
     """Composition and phase of every pixel of a factorization.
 
@@ -159,8 +167,6 @@ def pixel_maps(
     ----------
     factorization : Factorization
     settings : Quantify, optional
-    absorption : ndarray of shape (n_phases, n_columns), optional
-        Factors on the coefficients, see `mlatem.quantification.absorption.own_absorption`.
 
     Returns
     -------
@@ -181,7 +187,7 @@ def pixel_maps(
         factorization.coefficient,
         factorization.dictionary,
         min_counts=settings.min_pixel_counts,
-        absorption=absorption,
+        counts_per_amount=factorization.columns.sum(axis=2),
         coefficient_covariance=_filled_covariance(factorization),
         settings=settings,
     )
@@ -204,12 +210,12 @@ def _filled_covariance(factorization: Factorization) -> NDArray[np.float64]:
     counts = factorization.abundance.sum(axis=(0, 1), dtype=np.float64)
     return np.stack(
         [
-            with_absent_elements(coefficient, covariance, factorization.dictionary, n_counts)
-            for coefficient, covariance, n_counts in zip(
-                factorization.coefficient,
-                factorization.coefficient_covariance,
-                counts.tolist(),
-                strict=True,
+            with_absent_elements(
+                factorization.coefficient[phase],
+                factorization.coefficient_covariance[phase],
+                factorization.dictionary_of(phase),
+                n_counts,
             )
+            for phase, n_counts in enumerate(counts.tolist())
         ]
     )

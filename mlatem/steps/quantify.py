@@ -50,7 +50,7 @@ def quantify(
         result = Factorization.from_dataset(load_dataset(factorization))
     known = load_calibration(calibration)
     phases = api.quantify(result, calibration=known, dataset=dataset, edxs=edxs, settings=settings)
-    pixels = api.quantify_pixels(result, calibration=known, edxs=edxs, settings=settings)
+    pixels = api.quantify_pixels(result, settings=settings)
     save_dataset(pixels, maps)
     with atomic_path(table) as partial:
         phases.frame.to_csv(partial, index=False, float_format="%.8g")
