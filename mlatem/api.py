@@ -31,6 +31,7 @@ from mlatem.model import (
     Calibration,
     Dictionary,
     Factorization,
+    FactorTable,
     PhaseTable,
     RegionStatistics,
     SpectrumImage,
@@ -44,11 +45,15 @@ from mlatem.passes import (
     statistics_pass,
 )
 from mlatem.physics.dictionary import dictionary_from_calibration
+from mlatem.physics.family_factors import calibrated_family_factors
 from mlatem.physics.own_columns import own_columns
+from mlatem.physics.standardless import usual_lines
 from mlatem.quantification.absorption import absorption_sigma
 from mlatem.quantification.edxs import quantify as quantify_phases
+from mlatem.quantification.factor_effects import factor_effects
 from mlatem.quantification.maps import pixel_maps
 from mlatem.quantification.mass_thickness import mass_thickness_map
+from mlatem.quantification.methods import Method, method_of
 
 _logger = logging.getLogger(__name__)
 
@@ -108,6 +113,7 @@ def calibrate(
     take_off_angle_deg: float | None = None,
     edxs: _settings.Edxs | None = None,
     settings: _settings.Calibrate | None = None,
+    factor_table: FactorTable | None = None,
     **options: Any,
 ) -> Calibration:
     """Energy axis, resolution, mean composition and absorption from the sum spectrum.
@@ -125,6 +131,8 @@ def calibrate(
     beam_energy_kev, take_off_angle_deg : float, optional
         Take precedence over the file's.
     edxs, settings : settings records, optional
+    factor_table : FactorTable, optional
+        From `mlatem.read_factors`: factors in place of the computed intensities of lines.
     **options
         `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
 
@@ -149,6 +157,7 @@ def calibrate(
         },
         edxs=edxs or _settings.Edxs(),
         settings=settings or _settings.Calibrate(),
+        factor_table=factor_table,
         **options,
     )
 
@@ -341,7 +350,9 @@ def quantify(
     factorization : Dataset or Factorization
         From `mlatem.factorize`.
     calibration : Calibration, optional
-        From `mlatem.calibrate`. With it, `sigma_sys` holds the uncertainty of the absorption.
+        From `mlatem.calibrate`. With it, `sigma_sys` holds the uncertainty of the absorption, and
+        errors of line intensities are weighed as the lines weigh in the fit; where the dose and
+        the solid angle are known, mass thicknesses are told.
     dataset : str, optional
         Name written into the table.
     edxs, settings : settings records, optional
@@ -351,11 +362,36 @@ def quantify(
     PhaseTable
     """
     result = _record(factorization)
+    settings = settings or _settings.Quantify()
+    if calibration is None:
+        method = method_of(settings, None, solid_angle_sr=None)
+        return quantify_phases(result, dataset=dataset, settings=settings, method=method)
+    edxs = edxs or _settings.Edxs()
     return quantify_phases(
         result,
         dataset=dataset,
         settings=settings,
-        absorption_sigma=_absorption_sigma(result, calibration, edxs),
+        absorption_sigma=absorption_sigma(result, calibration, edxs),
+        effects=factor_effects(result, calibration, edxs),
+        method=_method(calibration, edxs, settings),
+    )
+
+
+def _method(calibration: Calibration, edxs: _settings.Edxs, settings: _settings.Quantify) -> Method:
+    """The method with the solid angle that the factors imply, or else that of the acquisition."""
+    elements = calibration.elements
+    families = [
+        f"{e} {f}" for e in elements for f in usual_lines(e, calibration.beam_energy_kev.value)
+    ]
+    implied = calibrated_family_factors(families, calibration, edxs.detector).solid_angle_sr
+    angle = implied or calibration.solid_angle_sr
+    if angle is None:
+        return method_of(settings, calibration, solid_angle_sr=None)
+    return method_of(
+        settings,
+        calibration,
+        solid_angle_sr=angle.value,
+        solid_angle_sigma=(angle.sigma or 0.0) / angle.value,
     )
 
 
@@ -380,7 +416,11 @@ def quantify_pixels(
 
 
 def mass_thickness(
-    factorization: xr.Dataset | Factorization, calibration: Calibration
+    factorization: xr.Dataset | Factorization,
+    calibration: Calibration,
+    *,
+    edxs: _settings.Edxs | None = None,
+    settings: _settings.Quantify | None = None,
 ) -> xr.Dataset:
     """Mass thickness of every pixel along the beam, from its counts.
 
@@ -389,7 +429,8 @@ def mass_thickness(
     factorization : Dataset or Factorization
         From `mlatem.factorize`.
     calibration : Calibration
-        From `mlatem.calibrate`.
+        From `mlatem.calibrate`; where it knows dose and solid angle, the map is absolute.
+    edxs, settings : settings records, optional
 
     Returns
     -------
@@ -397,15 +438,10 @@ def mass_thickness(
         `mass_thickness_kg_m2` and its sigma (y, x), or `relative_mass_thickness` where neither dose
         nor thickness is known; see `mlatem.quantification.mass_thickness`.
     """
-    return mass_thickness_map(_record(factorization), calibration)
-
-
-def _absorption_sigma(
-    result: Factorization, calibration: Calibration | None, edxs: _settings.Edxs | None
-) -> NDArray[np.float64] | None:
-    if calibration is None:
-        return None
-    return absorption_sigma(result, calibration, edxs or _settings.Edxs())
+    method = _method(calibration, edxs or _settings.Edxs(), settings or _settings.Quantify())
+    return mass_thickness_map(
+        _record(factorization), calibration, counts_per_atom_barn=method.counts_per_atom_barn
+    )
 
 
 def reconstruct(lowrank: xr.Dataset) -> xr.DataArray:

@@ -21,11 +21,14 @@ from mlatem.model import (
     Decision,
     Dictionary,
     Estimate,
+    FactorTable,
     SpectrumImage,
 )
 from mlatem.passes import TileSource, sum_spectrum_pass
 from mlatem.physics.atomic import density_g_cm3
 from mlatem.physics.dictionary import edxs_dictionary
+from mlatem.physics.dose import electrons_per_pixel
+from mlatem.physics.family_factors import families_between, family_factors, line_factors
 from mlatem.physics.geometry import Geometry, geometry_of
 from mlatem.preprocessing.calibrate import Known
 from mlatem.preprocessing.calibrate import calibrate as calibrate_spectrum
@@ -46,6 +49,7 @@ def calibrate_image(
     acquisition: Mapping[str, float | str | None],
     edxs: _settings.Edxs,
     settings: _settings.Calibrate,
+    factor_table: FactorTable | None = None,
     **options: Any,
 ) -> Calibration:
     """Calibrate a spectrum image on its sum spectrum.
@@ -60,14 +64,16 @@ def calibrate_image(
     acquisition : mapping
         Values of the user that take precedence over the file's.
     edxs, settings : settings records
+    factor_table : FactorTable, optional
+        Factors in place of the computed intensities of lines; needs one for every element.
     **options
         `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
 
     Raises
     ------
     InputError
-        If the beam energy is not known, an element is unknown or named in both lists, or the sum
-        spectrum cannot be used.
+        If the beam energy is not known, an element is unknown or named in both lists, the sum
+        spectrum cannot be used, or the table lacks an element or the beam energy.
     """
     known_values = image.acquisition.updated(acquisition, "user")
     source = TileSource(
@@ -76,6 +82,8 @@ def calibrate_image(
     geometry = geometry_of(known_values, edxs.detector.take_off_angle_deg)
     known = _known(image, known_values, elements, system_elements, edxs, geometry)
     density = _density(known_values)
+    if factor_table is not None:
+        factor_table.at(known.beam_energy_kev.value).check_elements(known.elements)
 
     def build(
         energy: NDArray[np.float64], noise_ev: float, thickness: float, composition: Any
@@ -92,6 +100,7 @@ def calibrate_image(
             take_off_angle_deg=geometry.take_off_angles_deg,
             mass_thickness_kg_m2=thickness,
             composition=composition,
+            line_factors=_line_factors(energy, known, factor_table, edxs.detector),
         )
 
     def mass_thickness(composition: Mapping[str, float]) -> Estimate:
@@ -110,6 +119,17 @@ def calibrate_image(
         edxs=edxs,
         options=settings,
     )
+    calibration = replace(
+        calibration,
+        electrons_per_pixel=electrons_per_pixel(known_values, known.n_pixels),
+        solid_angle_sr=_solid_angle(known_values),
+    )
+    if factor_table is not None:
+        calibration = replace(
+            calibration,
+            factor_table=factor_table,
+            decisions=(*calibration.decisions, _factor_decision(factor_table)),
+        )
     calibration = _with_geometry(calibration, geometry)
     _logger.info(
         "calibrated %s: offset %.1f eV, gain %.1e, noise %.0f eV, deviance per dof %.2f",
@@ -144,6 +164,37 @@ def _known(
         fano=Estimate(edxs.detector.fano, None, "default"),
         n_pixels=ny * nx,
         thickness_nm=thickness,
+    )
+
+
+def _solid_angle(acquisition: Acquisition) -> Estimate | None:
+    angle = _number(acquisition, "solid_angle_sr")
+    return angle if angle is not None and angle.value > 0 else None
+
+
+def _line_factors(
+    energy: NDArray[np.float64],
+    known: Known,
+    table: FactorTable | None,
+    detector: _settings.Detector,
+) -> dict[str, float]:
+    """Factors of a table on the computed intensities of lines."""
+    if table is None:
+        return {}
+    beam = known.beam_energy_kev.value
+    families = families_between(known.elements, beam, energy)
+    factors = family_factors(families, beam_energy_kev=beam, detector=detector, table=table)
+    return line_factors(factors, known.elements, beam_energy_kev=beam, detector=detector)
+
+
+def _factor_decision(table: FactorTable) -> Decision:
+    kind, *others = table.kinds
+    left = f"; its {', '.join(others)} are not used beside them" if others else ""
+    return Decision(
+        "calibrate",
+        f"{kind} factors of {table.name} in place of computed intensities",
+        f"given; families of lines without a row follow their neighbours in part{left}",
+        "column k_factors",
     )
 
 

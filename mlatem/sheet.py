@@ -66,6 +66,13 @@ class DatasetRow(BaseModel):
     take_off_angle_deg: Annotated[float, Field(gt=0, le=90)] | None = Field(
         None, description="Take-off angle of the X-ray detector, degrees."
     )
+    beam_current_na: Positive | None = Field(None, description="Beam current, nA.")
+    live_time_s: Positive | None = Field(
+        None, description="Live time of the whole map, s; with the beam current it is the dose."
+    )
+    solid_angle_sr: Annotated[float, Field(gt=0, le=12.57)] | None = Field(
+        None, description="Solid angle of all X-ray detectors together, sr."
+    )
     signal_type: Literal["EDS_TEM", "EDS_SEM"] | None = Field(
         None, description="EDS_TEM or EDS_SEM, where the file does not say it or says it wrongly."
     )
@@ -77,6 +84,14 @@ class DatasetRow(BaseModel):
     )
     pixel_size_nm: Positive | None = Field(
         None, description="Height and width of a pixel, nm, for files without calibration."
+    )
+    k_factors: str | None = Field(
+        None,
+        description="Table of k-, zeta- or cross-section factors (CSV), relative to the campaign "
+        "folder.",
+    )
+    oxygen: Literal["measured", "stoichiometry"] | None = Field(
+        None, description="How oxygen is told; takes precedence over the configuration."
     )
     raw_pid: str | None = Field(None, description="Persistent identifier of the raw data.")
     sample_id: str | None = Field(None, description="Sample, shown in the report.")
@@ -138,7 +153,15 @@ class DatasetRow(BaseModel):
     @property
     def acquisition(self) -> dict[str, Any]:
         """Values that override the file's acquisition metadata."""
-        names = ("beam_energy_kev", "take_off_angle_deg", "thickness_nm", "density_g_cm3")
+        names = (
+            "beam_energy_kev",
+            "take_off_angle_deg",
+            "thickness_nm",
+            "density_g_cm3",
+            "beam_current_na",
+            "live_time_s",
+            "solid_angle_sr",
+        )
         return {name: getattr(self, name) for name in names}
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from mlatem.model import Calibration, Estimate, Factorization
+from mlatem.model import Calibration, Factorization
 from mlatem.physics.mass_thickness import mass_per_count, relative_mass_thickness
 from mlatem.units import AVOGADRO_PER_MOL
 
@@ -25,8 +25,7 @@ def mass_thickness_map(
     factorization: Factorization,
     calibration: Calibration,
     *,
-    electrons_per_pixel: Estimate | None = None,
-    solid_angle_sr: Estimate | None = None,
+    counts_per_atom_barn: float | None = None,
 ) -> xr.Dataset:
     """Mass thickness of every pixel along the beam.
 
@@ -35,8 +34,8 @@ def mass_thickness_map(
     factorization : Factorization
     calibration : Calibration
         Its mass thickness is the mean where the dose is not known.
-    electrons_per_pixel, solid_angle_sr : Estimate, optional
-        Dose, and the solid angle of all detectors together.
+    counts_per_atom_barn : float, optional
+        Dose times solid angle over 4 pi, see `mlatem.quantification.methods.Method`.
 
     Returns
     -------
@@ -57,7 +56,7 @@ def mass_thickness_map(
     per_pixel = factorization.abundance.astype(np.float64) @ mass
     covariance = factorization.abundance_covariance.astype(np.float64)
     sigma = np.sqrt(np.maximum(np.einsum("k,yxkl,l->yx", mass, covariance, mass), 0.0))
-    factor, scale = _scale(per_pixel, calibration, electrons_per_pixel, solid_angle_sr)
+    factor, scale = _scale(per_pixel, calibration, counts_per_atom_barn)
     empty = ~(factorization.abundance.sum(axis=2) > 0)
     name = "relative_mass_thickness" if scale == "relative" else "mass_thickness_kg_m2"
     attrs = {"units": "1" if scale == "relative" else "kg/m2", "scale": scale}
@@ -74,15 +73,11 @@ def mass_thickness_map(
 
 
 def _scale(
-    per_pixel: Array,
-    calibration: Calibration,
-    electrons_per_pixel: Estimate | None,
-    solid_angle_sr: Estimate | None,
+    per_pixel: Array, calibration: Calibration, counts_per_atom_barn: float | None
 ) -> tuple[float, Scale]:
     """What turns atoms times weights (in units of the columns) into mass thickness."""
-    if electrons_per_pixel is not None and solid_angle_sr is not None:
-        exposure = electrons_per_pixel.value * solid_angle_sr.value / (4.0 * np.pi)
-        return _KG_M2_PER_G_BARN / (AVOGADRO_PER_MOL * exposure), "dose"
+    if counts_per_atom_barn is not None:
+        return _KG_M2_PER_G_BARN / (AVOGADRO_PER_MOL * counts_per_atom_barn), "dose"
     flat = per_pixel.ravel()
     largest = int(flat.argmax())
     if not flat[largest] > 0:

@@ -38,8 +38,8 @@ def caveats(inputs: ReportInputs) -> tuple[str, ...]:
         )
     if calibration.mass_thickness_kg_m2.value > 0:
         sentences.append(
-            "Absorption is corrected for the composition and mean mass thickness of each phase, for "
-            "a flat film; variations of the thickness within a phase, fluorescence and edges "
+            "Absorption is corrected for composition and mean mass thickness of each phase, for a "
+            "flat film; variations of the thickness within a phase, fluorescence and edges "
             "of particles are left out."
         )
     else:

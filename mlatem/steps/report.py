@@ -30,6 +30,7 @@ from mlatem.model import (
     SpectrumImage,
     Verdict,
 )
+from mlatem.quantification.verdicts import decisions as quantification_decisions
 from mlatem.quantification.verdicts import verdicts as quantification_verdicts
 from mlatem.reporting import MassThickness, ReportInputs, Survey, main_elements, render_report
 from mlatem.sheet import DatasetRow, dataset_name
@@ -152,7 +153,10 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
         acquisition=image.acquisition.updated(row.acquisition, "user"),
         survey=_survey(load_survey(files.store)),
         basis=basis,
-        decisions=_decisions(calibration, lowrank, factorization),
+        decisions=(
+            *_decisions(calibration, lowrank, factorization),
+            *quantification_decisions(table),
+        ),
         verdicts=(
             *raw_verdicts(image),
             *calibration.verdicts,

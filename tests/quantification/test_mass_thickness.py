@@ -53,10 +53,7 @@ def wedge(dictionary, new_factorization):
 
 
 def dose():
-    return {
-        "electrons_per_pixel": Estimate(ELECTRONS, None, "user"),
-        "solid_angle_sr": Estimate(SOLID_ANGLE, None, "user"),
-    }
+    return {"counts_per_atom_barn": ELECTRONS * SOLID_ANGLE / (4 * np.pi)}
 
 
 def test_a_dose_gives_the_absolute_mass_thickness(wedge):
@@ -79,9 +76,7 @@ def test_without_a_dose_the_mean_gives_the_scale(wedge):
 
 def test_without_both_it_is_relative_and_says_so(wedge):
     factorization, true = wedge
-    maps = mass_thickness_map(
-        factorization, calibration(), electrons_per_pixel=dose()["electrons_per_pixel"]
-    )
+    maps = mass_thickness_map(factorization, calibration())
     assert "mass_thickness_kg_m2" not in maps
     found = maps["relative_mass_thickness"]
     np.testing.assert_allclose(found.values[:, :3], (true / true[true > 0].mean())[:, :3], 1e-5)

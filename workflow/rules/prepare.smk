@@ -21,7 +21,8 @@ rule convert:
 rule calibrate:
     """Energy axis, detector resolution, mean composition and absorption."""
     input:
-        "results/{dataset}/spim.zarr",
+        factor_table,
+        store="results/{dataset}/spim.zarr",
     output:
         "results/{dataset}/calibration.json",
     log:
@@ -39,7 +40,11 @@ rule calibrate:
             "density_g_cm3",
             "beam_energy_kev",
             "take_off_angle_deg",
+            "beam_current_na",
+            "live_time_s",
+            "solid_angle_sr",
         ),
+        factors=lambda wildcards: CAMPAIGN.factor_path(wildcards.dataset),
         edxs=section("edxs"),
         calibrate=section("calibrate"),
     script:
