@@ -25,10 +25,12 @@ import mlatem
 from mlatem.model import Acquisition, PhaseTable, SpectrumImage, Value
 from mlatem.physics.detector import efficiency, fwhm_ev
 from mlatem.physics.lines import emission_lines
-from mlatem.settings import Detector
+from mlatem.settings import Detector, Edxs
 
 BEAM_KEV, TAKE_OFF_DEG = 200.0, 22.0
 ENERGY = -0.2 + 0.01 * np.arange(2048)
+#: Lines are plain Gaussians on both sides: what differs is absorption.
+EDXS = Edxs(detector=Detector(escape=False, tail_depth_nm=0.0))
 THICKNESSES_NM = (50.0, 100.0, 200.0, 300.0)
 SCALES = (1.0, 0.8, 1.2)
 _N_SLICES = 400
@@ -68,7 +70,7 @@ def escaping(compound: Compound, energy_kev: NDArray[np.float64], thickness_nm: 
 
 def expected_spectrum(compound: Compound, thickness_nm: float) -> NDArray[np.float64]:
     """Spectrum on `ENERGY` that adds up to one, 20 % of it continuum."""
-    detector = Detector()
+    detector = EDXS.detector
     lines = np.zeros(ENERGY.size)
     edges = np.append(ENERGY, ENERGY[-1] + 0.01) - 0.005
     for element, atoms in compound.atoms.items():
@@ -109,10 +111,11 @@ def quantified(image: SpectrumImage, compound: Compound, thickness_nm: float | N
         list(compound.atoms),
         thickness_nm=thickness_nm,
         density_g_cm3=None if thickness_nm is None else compound.density_g_cm3,
+        edxs=EDXS,
     )
-    dictionary = mlatem.edxs_dictionary(image, calibration)
-    result = mlatem.factorize(image, dictionary, 1, calibration=calibration)
-    return mlatem.quantify(result, calibration=calibration)
+    dictionary = mlatem.edxs_dictionary(image, calibration, edxs=EDXS)
+    result = mlatem.factorize(image, dictionary, 1, calibration=calibration, edxs=EDXS)
+    return mlatem.quantify(result, calibration=calibration, edxs=EDXS)
 
 
 def main() -> None:

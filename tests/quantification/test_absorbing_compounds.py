@@ -19,8 +19,8 @@ from mlatem.quantification.absorption import (
     transmission,
 )
 from mlatem.quantification.composition import element_matrix, fraction_jacobian
-from mlatem.settings import Edxs
 
+EDXS = benchmark.EDXS
 COMPOUNDS = {compound.name: compound for compound in benchmark.COMPOUNDS}
 
 
@@ -35,14 +35,17 @@ class Chain:
             list(self.compound.atoms),
             thickness_nm=scale * thickness_nm,
             density_g_cm3=self.compound.density_g_cm3,
+            edxs=EDXS,
         )
-        dictionary = mlatem.edxs_dictionary(image, self.calibration)
-        self.dataset = mlatem.factorize(image, dictionary, 1, calibration=self.calibration)
+        dictionary = mlatem.edxs_dictionary(image, self.calibration, edxs=EDXS)
+        self.dataset = mlatem.factorize(
+            image, dictionary, 1, calibration=self.calibration, edxs=EDXS
+        )
         self.result = Factorization.from_dataset(self.dataset)
 
     @property
     def frame(self):
-        table = mlatem.quantify(self.dataset, calibration=self.calibration)
+        table = mlatem.quantify(self.dataset, calibration=self.calibration, edxs=EDXS)
         return table.frame.set_index("element")
 
     @property
@@ -72,7 +75,7 @@ def test_dysprosium_scandate_keeps_its_oxygen(scandate):
 @pytest.mark.parametrize("scale", [0.8, 1.2])
 def test_a_wrong_thickness_is_within_the_systematic_sigma(scale):
     wrong = Chain("DyScO3", 200.0, scale)
-    sigma = absorption_sigma(wrong.result, wrong.calibration, Edxs())[0]
+    sigma = absorption_sigma(wrong.result, wrong.calibration, EDXS)[0]
     _, matrix = element_matrix(wrong.result.dictionary)
     jacobian = fraction_jacobian(wrong.result.coefficient[0], matrix)
     expected = 100 * np.abs(jacobian @ (wrong.result.coefficient[0] * sigma[:, 0]))
@@ -84,7 +87,7 @@ def test_a_wrong_thickness_is_within_the_systematic_sigma(scale):
 
 
 def test_transmission_is_the_mean_over_the_depth(scandate):
-    share = transmission(scandate.result, scandate.calibration, Edxs())[0]
+    share = transmission(scandate.result, scandate.calibration, EDXS)[0]
     oxygen = scandate.result.dictionary.names.index("O")
     expected = benchmark.escaping(scandate.compound, np.array([0.5249]), 300.0)[0]
     assert share[oxygen] == pytest.approx(expected, rel=0.02)
@@ -92,7 +95,7 @@ def test_transmission_is_the_mean_over_the_depth(scandate):
 
 
 def test_soft_lines_are_the_least_certain(scandate):
-    sigma = absorption_sigma(scandate.result, scandate.calibration, Edxs())[0]
+    sigma = absorption_sigma(scandate.result, scandate.calibration, EDXS)[0]
     names = scandate.result.dictionary.names
     oxygen, scandium = names.index("O"), names.index("Sc")
     assert sigma[oxygen, 0] > 3 * sigma[scandium, 0] > 0
@@ -107,20 +110,20 @@ def test_a_measured_thickness_brings_its_own_sigma(scandate):
     exact = replace(thickness, sigma=1e-9 * thickness.value)
     known = replace(scandate.calibration, mass_thickness_kg_m2=exact)
     np.testing.assert_allclose(
-        absorption_sigma(scandate.result, known, Edxs())[0, :, 0], 0, atol=1e-8
+        absorption_sigma(scandate.result, known, EDXS)[0, :, 0], 0, atol=1e-8
     )
     guessed = replace(
         scandate.calibration, mass_thickness_kg_m2=replace(thickness, origin="default")
     )
-    wider = absorption_sigma(scandate.result, guessed, Edxs())[0, :, 0]
-    given = absorption_sigma(scandate.result, scandate.calibration, Edxs())[0, :, 0]
+    wider = absorption_sigma(scandate.result, guessed, EDXS)[0, :, 0]
+    given = absorption_sigma(scandate.result, scandate.calibration, EDXS)[0, :, 0]
     assert np.all(np.abs(wider) >= np.abs(given))
 
 
 def test_without_a_thickness_nothing_is_claimed(scandate):
     unknown = replace(scandate.calibration, mass_thickness_kg_m2=Estimate(0.0, None, "default"))
-    assert not absorption_sigma(scandate.result, unknown, Edxs()).any()
-    np.testing.assert_array_equal(transmission(scandate.result, unknown, Edxs()), 1.0)
+    assert not absorption_sigma(scandate.result, unknown, EDXS).any()
+    np.testing.assert_array_equal(transmission(scandate.result, unknown, EDXS), 1.0)
 
 
 def test_attenuation_is_less_certain_at_low_energies():
