@@ -21,6 +21,7 @@ from mlatem.factorization.merge import merge
 from mlatem.factorization.regions import PoolingPlan, plan_pooling
 from mlatem.factorization.solver import (
     CompositionSolution,
+    OwnColumns,
     estimate_n_phases,
     solve_compositions,
 )
@@ -30,6 +31,7 @@ from mlatem.model import (
     Calibration,
     Dictionary,
     Factorization,
+    FactorTable,
     PhaseTable,
     RegionStatistics,
     SpectrumImage,
@@ -43,9 +45,15 @@ from mlatem.passes import (
     statistics_pass,
 )
 from mlatem.physics.dictionary import dictionary_from_calibration
-from mlatem.quantification.absorption import own_absorption
+from mlatem.physics.family_factors import calibrated_family_factors
+from mlatem.physics.own_columns import own_columns
+from mlatem.physics.standardless import usual_lines
+from mlatem.quantification.absorption import absorption_sigma
 from mlatem.quantification.edxs import quantify as quantify_phases
+from mlatem.quantification.factor_effects import factor_effects
 from mlatem.quantification.maps import pixel_maps
+from mlatem.quantification.mass_thickness import mass_thickness_map
+from mlatem.quantification.methods import Method, method_of
 
 _logger = logging.getLogger(__name__)
 
@@ -105,6 +113,7 @@ def calibrate(
     take_off_angle_deg: float | None = None,
     edxs: _settings.Edxs | None = None,
     settings: _settings.Calibrate | None = None,
+    factor_table: FactorTable | None = None,
     **options: Any,
 ) -> Calibration:
     """Energy axis, resolution, mean composition and absorption from the sum spectrum.
@@ -122,6 +131,8 @@ def calibrate(
     beam_energy_kev, take_off_angle_deg : float, optional
         Take precedence over the file's.
     edxs, settings : settings records, optional
+    factor_table : FactorTable, optional
+        From `mlatem.read_factors`: factors in place of the computed intensities of lines.
     **options
         `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
 
@@ -146,6 +157,7 @@ def calibrate(
         },
         edxs=edxs or _settings.Edxs(),
         settings=settings or _settings.Calibrate(),
+        factor_table=factor_table,
         **options,
     )
 
@@ -221,6 +233,8 @@ def factorize(
     dictionary: Dictionary,
     n_phases: int | str | None = None,
     *,
+    calibration: Calibration | None = None,
+    edxs: _settings.Edxs | None = None,
     settings: _settings.Factorize | None = None,
     seed: int | None = None,
     **options: Any,
@@ -234,6 +248,11 @@ def factorize(
     dictionary : Dictionary
     n_phases : int or "auto", optional
         Takes precedence over the settings'.
+    calibration : Calibration, optional
+        From `mlatem.calibrate`. With it, and where the thickness is known, the X-rays of every
+        phase are absorbed in its own composition, not in the specimen's mean.
+    edxs : settings.Edxs, optional
+        What the dictionary was built with; used together with `calibration`.
     settings : settings.Factorize, optional
     seed : int, optional
         Takes precedence over the settings'.
@@ -266,8 +285,11 @@ def factorize(
     plan = plan_regions(float(statistics.total.sum()), source.shape, settings)
     centroids = centroids_pass(source, axes, plan)
     regions = regions_pass(source, axes, centroids, plan, source.tiles)
-    solution = solve_phases(regions, dictionary, settings)
-    spectrum = solution.coefficient @ dictionary.columns
+    own = None
+    if calibration is not None:
+        own = own_columns(dictionary, calibration, edxs or _settings.Edxs())
+    solution = solve_phases(regions, dictionary, settings, own_columns=own)
+    spectrum = solution.spectrum(dictionary)
     tiles = abundances_pass(source, spectrum, source.tiles)
     attrs = solve_attrs(solution, settings)
     result = merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
@@ -283,7 +305,11 @@ def plan_regions(
 
 
 def solve_phases(
-    regions: Sequence[RegionStatistics], dictionary: Dictionary, settings: _settings.Factorize
+    regions: Sequence[RegionStatistics],
+    dictionary: Dictionary,
+    settings: _settings.Factorize,
+    *,
+    own_columns: OwnColumns | None = None,
 ) -> CompositionSolution:
     """Compositions from pooled spectra, with the number of phases as the settings say.
 
@@ -295,7 +321,9 @@ def solve_phases(
     n_phases = settings.n_phases
     if not isinstance(n_phases, int):
         n_phases = estimate_n_phases(regions, dictionary)
-    return solve_compositions(regions, dictionary, n_phases, options=settings)
+    return solve_compositions(
+        regions, dictionary, n_phases, options=settings, own_columns=own_columns
+    )
 
 
 def solve_attrs(solution: CompositionSolution, settings: _settings.Factorize) -> dict[str, Any]:
@@ -322,8 +350,9 @@ def quantify(
     factorization : Dataset or Factorization
         From `mlatem.factorize`.
     calibration : Calibration, optional
-        From `mlatem.calibrate`. With it, and where the thickness is known, every phase is
-        corrected for the absorption in its own composition instead of the specimen's mean.
+        From `mlatem.calibrate`. With it, `sigma_sys` holds the uncertainty of the absorption, and
+        errors of line intensities are weighed as the lines weigh in the fit; where the dose and
+        the solid angle are known, mass thicknesses are told.
     dataset : str, optional
         Name written into the table.
     edxs, settings : settings records, optional
@@ -333,26 +362,49 @@ def quantify(
     PhaseTable
     """
     result = _record(factorization)
+    settings = settings or _settings.Quantify()
+    if calibration is None:
+        method = method_of(settings, None, solid_angle_sr=None)
+        return quantify_phases(result, dataset=dataset, settings=settings, method=method)
+    edxs = edxs or _settings.Edxs()
     return quantify_phases(
         result,
         dataset=dataset,
         settings=settings,
-        absorption=_absorption(result, calibration, edxs),
+        absorption_sigma=absorption_sigma(result, calibration, edxs),
+        effects=factor_effects(result, calibration, edxs),
+        method=_method(calibration, edxs, settings),
+    )
+
+
+def _method(calibration: Calibration, edxs: _settings.Edxs, settings: _settings.Quantify) -> Method:
+    """The method with the solid angle that the factors imply, or else that of the acquisition."""
+    elements = calibration.elements
+    families = [
+        f"{e} {f}" for e in elements for f in usual_lines(e, calibration.beam_energy_kev.value)
+    ]
+    implied = calibrated_family_factors(families, calibration, edxs.detector).solid_angle_sr
+    angle = implied or calibration.solid_angle_sr
+    if angle is None:
+        return method_of(settings, calibration, solid_angle_sr=None)
+    return method_of(
+        settings,
+        calibration,
+        solid_angle_sr=angle.value,
+        solid_angle_sigma=(angle.sigma or 0.0) / angle.value,
     )
 
 
 def quantify_pixels(
     factorization: xr.Dataset | Factorization,
     *,
-    calibration: Calibration | None = None,
-    edxs: _settings.Edxs | None = None,
     settings: _settings.Quantify | None = None,
 ) -> xr.Dataset:
     """Maps of atomic percent with their standard deviations, and the phase map.
 
     Parameters
     ----------
-    factorization, calibration, edxs, settings
+    factorization, settings
         As for `quantify`.
 
     Returns
@@ -360,17 +412,36 @@ def quantify_pixels(
     maps : Dataset
         `atomic_percent` and `sigma` (y, x, element), `phase` (y, x); see `mlatem.model.PixelMaps`.
     """
-    result = _record(factorization)
-    absorption = _absorption(result, calibration, edxs)
-    return pixel_maps(result, settings=settings, absorption=absorption).to_dataset()
+    return pixel_maps(_record(factorization), settings=settings).to_dataset()
 
 
-def _absorption(
-    result: Factorization, calibration: Calibration | None, edxs: _settings.Edxs | None
-) -> NDArray[np.float64] | None:
-    if calibration is None:
-        return None
-    return own_absorption(result, calibration, edxs or _settings.Edxs())
+def mass_thickness(
+    factorization: xr.Dataset | Factorization,
+    calibration: Calibration,
+    *,
+    edxs: _settings.Edxs | None = None,
+    settings: _settings.Quantify | None = None,
+) -> xr.Dataset:
+    """Mass thickness of every pixel along the beam, from its counts.
+
+    Parameters
+    ----------
+    factorization : Dataset or Factorization
+        From `mlatem.factorize`.
+    calibration : Calibration
+        From `mlatem.calibrate`; where it knows dose and solid angle, the map is absolute.
+    edxs, settings : settings records, optional
+
+    Returns
+    -------
+    maps : Dataset
+        `mass_thickness_kg_m2` and its sigma (y, x), or `relative_mass_thickness` where neither dose
+        nor thickness is known; see `mlatem.quantification.mass_thickness`.
+    """
+    method = _method(calibration, edxs or _settings.Edxs(), settings or _settings.Quantify())
+    return mass_thickness_map(
+        _record(factorization), calibration, counts_per_atom_barn=method.counts_per_atom_barn
+    )
 
 
 def reconstruct(lowrank: xr.Dataset) -> xr.DataArray:

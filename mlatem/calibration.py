@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,21 @@ from numpy.typing import NDArray
 from mlatem import settings as _settings
 from mlatem.elements import check_symbols
 from mlatem.errors import InputError
-from mlatem.model import Acquisition, Calibration, Dictionary, Estimate, SpectrumImage
+from mlatem.model import (
+    Acquisition,
+    Calibration,
+    Decision,
+    Dictionary,
+    Estimate,
+    FactorTable,
+    SpectrumImage,
+)
 from mlatem.passes import TileSource, sum_spectrum_pass
 from mlatem.physics.atomic import density_g_cm3
 from mlatem.physics.dictionary import edxs_dictionary
+from mlatem.physics.dose import electrons_per_pixel
+from mlatem.physics.family_factors import families_between, family_factors, line_factors
+from mlatem.physics.geometry import Geometry, geometry_of
 from mlatem.preprocessing.calibrate import Known
 from mlatem.preprocessing.calibrate import calibrate as calibrate_spectrum
 from mlatem.units import mass_thickness_kg_m2
@@ -37,6 +49,7 @@ def calibrate_image(
     acquisition: Mapping[str, float | str | None],
     edxs: _settings.Edxs,
     settings: _settings.Calibrate,
+    factor_table: FactorTable | None = None,
     **options: Any,
 ) -> Calibration:
     """Calibrate a spectrum image on its sum spectrum.
@@ -51,21 +64,26 @@ def calibrate_image(
     acquisition : mapping
         Values of the user that take precedence over the file's.
     edxs, settings : settings records
+    factor_table : FactorTable, optional
+        Factors in place of the computed intensities of lines; needs one for every element.
     **options
         `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
 
     Raises
     ------
     InputError
-        If the beam energy is not known, an element is unknown or named in both lists, or the sum
-        spectrum cannot be used.
+        If the beam energy is not known, an element is unknown or named in both lists, the sum
+        spectrum cannot be used, or the table lacks an element or the beam energy.
     """
     known_values = image.acquisition.updated(acquisition, "user")
     source = TileSource(
         image.counts, slice(0, image.shape[2]), label=image.name or "counts", **options
     )
-    known = _known(image, known_values, elements, system_elements, edxs)
+    geometry = geometry_of(known_values, edxs.detector.take_off_angle_deg)
+    known = _known(image, known_values, elements, system_elements, edxs, geometry)
     density = _density(known_values)
+    if factor_table is not None:
+        factor_table.at(known.beam_energy_kev.value).check_elements(known.elements)
 
     def build(
         energy: NDArray[np.float64], noise_ev: float, thickness: float, composition: Any
@@ -79,9 +97,10 @@ def calibrate_image(
             fano=known.fano.value,
             detector=edxs.detector,
             n_background=edxs.n_background,
-            take_off_angle_deg=known.take_off_angle_deg.value,
+            take_off_angle_deg=geometry.take_off_angles_deg,
             mass_thickness_kg_m2=thickness,
             composition=composition,
+            line_factors=_line_factors(energy, known, factor_table, edxs.detector),
         )
 
     def mass_thickness(composition: Mapping[str, float]) -> Estimate:
@@ -100,6 +119,18 @@ def calibrate_image(
         edxs=edxs,
         options=settings,
     )
+    calibration = replace(
+        calibration,
+        electrons_per_pixel=electrons_per_pixel(known_values, known.n_pixels),
+        solid_angle_sr=_solid_angle(known_values),
+    )
+    if factor_table is not None:
+        calibration = replace(
+            calibration,
+            factor_table=factor_table,
+            decisions=(*calibration.decisions, _factor_decision(factor_table)),
+        )
+    calibration = _with_geometry(calibration, geometry)
     _logger.info(
         "calibrated %s: offset %.1f eV, gain %.1e, noise %.0f eV, deviance per dof %.2f",
         image.shape,
@@ -117,6 +148,7 @@ def _known(
     elements: Sequence[str],
     system_elements: Sequence[str] | None,
     edxs: _settings.Edxs,
+    geometry: Geometry,
 ) -> Known:
     elements = check_symbols(elements)
     if system_elements is None:
@@ -127,11 +159,42 @@ def _known(
         elements=elements,
         system_elements=check_symbols(system_elements),
         beam_energy_kev=_beam_energy(image, acquisition),
-        take_off_angle_deg=_take_off_angle(acquisition, edxs.detector),
+        take_off_angle_deg=Estimate(geometry.effective_angle_deg, None, geometry.origin),
         noise_ev=_noise(acquisition, edxs.detector),
         fano=Estimate(edxs.detector.fano, None, "default"),
         n_pixels=ny * nx,
         thickness_nm=thickness,
+    )
+
+
+def _solid_angle(acquisition: Acquisition) -> Estimate | None:
+    angle = _number(acquisition, "solid_angle_sr")
+    return angle if angle is not None and angle.value > 0 else None
+
+
+def _line_factors(
+    energy: NDArray[np.float64],
+    known: Known,
+    table: FactorTable | None,
+    detector: _settings.Detector,
+) -> dict[str, float]:
+    """Factors of a table on the computed intensities of lines."""
+    if table is None:
+        return {}
+    beam = known.beam_energy_kev.value
+    families = families_between(known.elements, beam, energy)
+    factors = family_factors(families, beam_energy_kev=beam, detector=detector, table=table)
+    return line_factors(factors, known.elements, beam_energy_kev=beam, detector=detector)
+
+
+def _factor_decision(table: FactorTable) -> Decision:
+    kind, *others = table.kinds
+    left = f"; its {', '.join(others)} are not used beside them" if others else ""
+    return Decision(
+        "calibrate",
+        f"{kind} factors of {table.name} in place of computed intensities",
+        f"given; families of lines without a row follow their neighbours in part{left}",
+        "column k_factors",
     )
 
 
@@ -154,17 +217,24 @@ def _beam_energy(image: SpectrumImage, acquisition: Acquisition) -> Estimate:
     return energy
 
 
-def _take_off_angle(acquisition: Acquisition, detector: _settings.Detector) -> Estimate:
-    """The angle given, else the detector's elevation (specimen not tilted), else the default.
+def _with_geometry(calibration: Calibration, geometry: Geometry) -> Calibration:
+    several = len(geometry.take_off_angles_deg) > 1
+    return replace(
+        calibration,
+        take_off_angles_deg=geometry.take_off_angles_deg if several else (),
+        decisions=(*calibration.decisions, _take_off_decision(geometry)),
+        verdicts=(*calibration.verdicts, *geometry.warnings),
+    )
 
-    What the user gives of either stands above what the file says of the other.
-    """
-    names = ("take_off_angle_deg", "elevation_deg")
-    found = [angle for name in names if (angle := _number(acquisition, name)) is not None]
-    for angle in sorted(found, key=lambda angle: angle.origin != "user"):
-        if angle.value > 0:
-            return angle
-    return Estimate(detector.take_off_angle_deg, None, "default")
+
+def _take_off_decision(geometry: Geometry) -> Decision:
+    angles = ", ".join(f"{angle:.1f}" for angle in geometry.take_off_angles_deg)
+    return Decision(
+        "calibrate",
+        f"take-off angle {angles} degrees",
+        geometry.basis,
+        "columns take_off_angle_deg, elevation_deg, azimuth_deg, stage_tilt_deg",
+    )
 
 
 def _noise(acquisition: Acquisition, detector: _settings.Detector) -> Estimate:

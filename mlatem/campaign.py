@@ -32,6 +32,11 @@ class Campaign:
         cell = self.rows[dataset].get("path", "")
         return [str(self.root / part.strip()) for part in cell.split(";") if part.strip()]
 
+    def factor_path(self, dataset: str) -> str | None:
+        """The table of factors of a dataset as the sheet names it, whether it exists or not."""
+        cell = self.rows[dataset].get("k_factors", "").strip()
+        return str(self.root / cell) if cell else None
+
     def cells(self, dataset: str, columns: Sequence[str]) -> dict[str, str]:
         """The named cells of a dataset's row; columns that the sheet lacks are left out."""
         row = self.rows[dataset]

@@ -111,6 +111,11 @@ class Edxs(_Record):
         ("Cu",),
         description="Elements of grid, holder and collimator: fitted, left out of the composition.",
     )
+    thickness_from_counts: bool = Field(
+        True,
+        description="Mass thickness of each phase from its counts, given the mean; false takes "
+        "thickness times density.",
+    )
 
     @field_validator("system_elements")
     @classmethod
@@ -174,6 +179,23 @@ class Quantify(_Record):
     min_pixel_counts: float = Field(
         3.0, ge=0, description="Pixels with fewer expected line counts stay unquantified (NaN)."
     )
+    method: Literal["absolute", "cliff_lorimer", "zeta", "cross_section"] = Field(
+        "absolute",
+        description="Absolute columns; or by the factors of the sample sheet's k_factors of that "
+        "kind. Without dose and solid angle all give ratios only, and say so.",
+    )
+    oxygen: Literal["measured", "stoichiometry"] = Field(
+        "measured", description="Oxygen from its line, or from the valences of the other elements."
+    )
+    valences: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="Valences in place of the usual ones, for example {Fe: 3}."
+    )
+
+    @field_validator("valences")
+    @classmethod
+    def _check_valences(cls, valences: dict[str, float]) -> dict[str, float]:
+        check_symbols(valences)
+        return valences
 
 
 class Report(_Record):

@@ -57,6 +57,7 @@ ACQUISITION_COLUMNS = (
     "elevation_deg",
     "azimuth_deg",
     "stage_tilt_deg",
+    "stage_tilt_beta_deg",
     "solid_angle_sr",
     "energy_resolution_ev",
     "live_time_s",
@@ -71,6 +72,8 @@ Elements = Annotated[tuple[str, ...], BeforeValidator(lambda v: _split(v, ","))]
 Paths = Annotated[tuple[str, ...], BeforeValidator(lambda v: _split(v, ";"))]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Angle = Annotated[float, Field(ge=-360, le=360)]
+#: Of several detectors, in any order.
+Azimuths = Annotated[str, Field(pattern=r"^-?[\d.]+([ ,;]+-?[\d.]+)+$")]
 
 
 class DatasetRow(BaseModel):
@@ -97,8 +100,13 @@ class DatasetRow(BaseModel):
     elevation_deg: Angle | None = Field(
         None, description="Elevation of the X-ray detector, degrees; the take-off angle if alone."
     )
-    azimuth_deg: Angle | None = Field(None, description="Azimuth of the X-ray detector, degrees.")
-    stage_tilt_deg: Angle | None = Field(None, description="Tilt of the stage, degrees.")
+    azimuth_deg: Angle | Azimuths | None = Field(
+        None, description="Azimuth of the X-ray detector, degrees; several as 45, 135, 225, 315."
+    )
+    stage_tilt_deg: Angle | None = Field(None, description="Tilt of the stage (alpha), degrees.")
+    stage_tilt_beta_deg: Angle | None = Field(
+        None, description="Second tilt of the stage (beta), degrees."
+    )
     solid_angle_sr: Annotated[float, Field(gt=0, le=12.6)] | None = Field(
         None, description="Solid angle of the X-ray detectors together, sr."
     )
@@ -134,6 +142,14 @@ class DatasetRow(BaseModel):
     )
     last_frame: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Last frame that is summed, for example before the specimen drifted."
+    )
+    k_factors: str | None = Field(
+        None,
+        description="Table of k-, zeta- or cross-section factors (CSV), relative to the campaign "
+        "folder.",
+    )
+    oxygen: Literal["measured", "stoichiometry"] | None = Field(
+        None, description="How oxygen is told; takes precedence over the configuration."
     )
     raw_pid: str | None = Field(None, description="Persistent identifier of the raw data.")
     sample_id: str | None = Field(None, description="Sample, shown in the report.")

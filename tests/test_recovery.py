@@ -70,22 +70,22 @@ def recovery(request, tmp_path_factory):
     tree = mlatem.read(folder / "map.hspy")
     calibration = mlatem.calibrate(tree, row.elements, thickness_nm=row.thickness_nm)
     dictionary = mlatem.edxs_dictionary(tree, calibration)
-    result = mlatem.factorize(tree, dictionary, N_PHASES)
+    result = mlatem.factorize(tree, dictionary, N_PHASES, calibration=calibration)
     truth = load_dataset(folder / "map_truth.zarr")
     return Recovery(tree, calibration, dictionary, result, truth)
 
 
-def test_spectra_within_three_degrees(recovery):
+def test_spectra_within_one_degree(recovery):
     angle = recovery.angle_deg[np.arange(N_PHASES), recovery.found]
-    assert angle.max() <= 3.0, angle
+    assert angle.max() <= 1.0, angle
 
 
-def test_compositions_within_one_atomic_percent(recovery):
+def test_compositions_within_half_an_atomic_percent(recovery):
     error = recovery.percent_error
     assert error.shape == (N_PHASES, len(demo_row().elements))
-    assert error.to_numpy().mean() <= 1.0, error
+    assert error.to_numpy().mean() <= 0.3, error
     present = recovery.truth["atomic_percent"].to_pandas()[error.columns] > 0
-    assert error.to_numpy()[present.to_numpy()].mean() <= 1.0, error
+    assert error.to_numpy()[present.to_numpy()].mean() <= 0.5, error
 
 
 def test_absent_elements_stay_absent(recovery):
@@ -116,6 +116,8 @@ def test_all_counts_are_accounted_for(recovery):
 
 
 def test_the_number_of_phases_is_found(recovery):
-    result = mlatem.factorize(recovery.spectra, recovery.dictionary, "auto")
+    result = mlatem.factorize(
+        recovery.spectra, recovery.dictionary, "auto", calibration=recovery.calibration
+    )
     assert result.sizes["phase"] == N_PHASES
     xr.testing.assert_equal(result["coefficient"], recovery.result["coefficient"])

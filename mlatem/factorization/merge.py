@@ -76,6 +76,7 @@ def merge(
         loss=solution.loss,
         y_nm=y_nm,
         x_nm=x_nm,
+        phase_columns=solution.phase_columns,
         attrs={**(attrs or {}), **_solve_attrs(solution, n_unconverged)},
     )
 

@@ -30,7 +30,8 @@ class PooledData:
     n_pixels: NDArray[np.int64]
     """Shape (n_regions,)."""
     columns: Array
-    """Shape (n_columns, n_energy); each adds up to one."""
+    """Shape (n_columns, n_energy), or (n_phases, n_columns, n_energy) where every phase has its
+    own; each adds up to one."""
 
     @classmethod
     def from_regions(cls, regions: RegionStatistics, dictionary: Dictionary) -> PooledData:
@@ -53,7 +54,7 @@ class PooledData:
                 "the map has no counts: check that the right file and window of energies were "
                 "chosen"
             )
-        columns = dictionary.columns / dictionary.columns.sum(axis=1, keepdims=True)
+        columns = unit_columns(dictionary.columns)
         return cls(regions.counts[filled], regions.n_pixels[filled], columns)
 
     @cached_property
@@ -62,29 +63,44 @@ class PooledData:
         totals: Array = self.counts.sum(axis=1)
         return totals
 
-    @cached_property
-    def column_pairs(self) -> Array:
-        """Shape (n_energy, n_pairs); products of every column with itself and those before it."""
-        first, second = np.tril_indices(len(self.columns))
-        return np.ascontiguousarray((self.columns[first] * self.columns[second]).T)
+    def with_columns(self, columns: Array) -> PooledData:
+        """The same regions, with other columns (any scale)."""
+        return PooledData(self.counts, self.n_pixels, unit_columns(columns))
 
-    def gram(self, model: Array) -> Array:
-        """Sum over channels of columns_j columns_i / model, (n_regions, n_columns, n_columns)."""
-        first, second = np.tril_indices(len(self.columns))
-        pairs = (1.0 / model) @ self.column_pairs
-        result = np.empty((len(model), len(self.columns), len(self.columns)))
-        result[:, first, second] = pairs
-        result[:, second, first] = pairs
-        return result
+    def spectrum(self, weight: Array) -> Array:
+        """Spectra of the phases, shape (n_phases, n_energy)."""
+        return weighted_columns(weight, self.columns)
 
     def model(self, abundance: Array, weight: Array) -> Array:
         """Expected counts, shape (n_regions, n_energy)."""
-        expected: Array = abundance @ (weight @ self.columns) + FLOOR
+        expected: Array = abundance @ self.spectrum(weight) + FLOOR
         return expected
 
     def loss(self, model: Array) -> float:
         """Negative log-likelihood without log(count!), nats."""
         return float(np.sum(model) - np.sum(self.counts * np.log(model)))
+
+
+def unit_columns(columns: Array) -> Array:
+    """Columns that add up to one over the channels."""
+    scaled: Array = columns / columns.sum(axis=-1, keepdims=True)
+    return scaled
+
+
+def weighted_columns(weight: Array, columns: Array) -> Array:
+    """Spectra of phases from columns that they share or have each for themselves.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_phases, n_columns)
+    columns : ndarray of shape (n_columns, n_energy) or (n_phases, n_columns, n_energy)
+
+    Returns
+    -------
+    spectrum : ndarray of shape (n_phases, n_energy)
+    """
+    spectrum: Array = (weight[:, None, :] @ columns)[:, 0]
+    return spectrum
 
 
 def gradients(
@@ -97,8 +113,14 @@ def gradients(
     by_abundance : ndarray of shape (n_regions, n_phases)
     by_weight : ndarray of shape (n_phases, n_columns)
     """
-    by_column = (1.0 - data.counts / model) @ data.columns.T
-    return by_column @ weight.T, abundance.T @ by_column
+    excess = 1.0 - data.counts / model
+    return excess @ data.spectrum(weight).T, _on_columns(data, abundance.T @ excess)
+
+
+def _on_columns(data: PooledData, by_phase: Array) -> Array:
+    """Scalar products of a spectrum of each phase with its columns, (n_phases, n_columns)."""
+    product: Array = (data.columns @ by_phase[:, :, None])[:, :, 0]
+    return product
 
 
 @dataclass(frozen=True)
@@ -118,25 +140,32 @@ def information(data: PooledData, abundance: Array, weight: Array, model: Array)
 
     Notes
     -----
-    With G_r the sum over channels of columns_j columns_i / model_r, all blocks follow: weight G_r
-    weight^T for the abundances, abundance_rk (weight G_r) across, and the sum over regions of
-    abundance_rk abundance_rl G_r for the weights.
+    With s_k the spectra and d_lj the columns of the phases, and sums over channels: s_k s_l /
+    model_r for the abundances, abundance_rl s_k d_lj / model_r across, and d_ki d_lj times the sum
+    over regions of abundance_rk abundance_rl / model_r for the weights.
     """
     n_regions, n_phases = abundance.shape
-    n_columns = len(data.columns)
-    gram = data.gram(model)
-    projected = weight @ gram
-    of_abundance = projected @ weight.T
-    cross = projected[:, :, None, :] * abundance[:, None, :, None]
-    pairs = (abundance[:, :, None] * abundance[:, None, :]).reshape(n_regions, -1)
-    of_weight = (pairs.T @ gram.reshape(n_regions, -1)).reshape(
-        n_phases, n_phases, n_columns, n_columns
-    )
+    n_columns = weight.shape[1]
+    shape = (n_phases, n_columns, model.shape[1])
+    columns = np.broadcast_to(data.columns, shape)
+    scaled = data.spectrum(weight) / model[:, None, :]
+    if data.columns.ndim == 2:
+        projected = (scaled @ data.columns.T)[:, :, None, :]
+    else:
+        flat = columns.reshape(n_phases * n_columns, -1)
+        projected = (scaled @ flat.T).reshape(n_regions, n_phases, n_phases, n_columns)
+    cross = projected * abundance[:, None, :, None]
+    of_weight = np.empty((n_phases, n_columns, n_phases, n_columns))
+    for k in range(n_phases):
+        channel = (abundance[:, k, None] * abundance[:, : k + 1]).T @ (1.0 / model)
+        for m in range(k + 1):
+            block = (columns[k] * channel[m]) @ columns[m].T
+            of_weight[k, :, m], of_weight[m, :, k] = block, block.T
     size = n_phases * n_columns
     return Information(
-        of_abundance,
+        np.einsum("rklj,lj->rkl", projected, weight),
         cross.reshape(n_regions, n_phases, size),
-        of_weight.transpose(0, 2, 1, 3).reshape(size, size),
+        of_weight.reshape(size, size),
     )
 
 
@@ -150,9 +179,9 @@ def expectation_maximization(
     Dempster, Laird & Rubin (1977); Lee & Seung (2001). Zeros stay zero: start above them.
     """
     for _ in range(n_sweeps):
-        ratio = (data.counts / data.model(abundance, weight)) @ data.columns.T
-        moved = weight * (abundance.T @ ratio)
-        abundance = abundance * (ratio @ weight.T)
+        ratio = data.counts / data.model(abundance, weight)
+        moved = weight * _on_columns(data, abundance.T @ ratio)
+        abundance = abundance * (ratio @ data.spectrum(weight).T)
         if not hold_weight:
             weight = moved / np.maximum(moved.sum(axis=1, keepdims=True), 1e-300)
     return abundance, weight

@@ -206,4 +206,4 @@ def _is_stationary(slope: tuple[Array, Array], step: tuple[Array, Array]) -> boo
 
 def _largest_angle(data: PooledData, first: Array, second: Array) -> float:
     """Largest angle between old and new spectrum of a phase, radian."""
-    return float(np.max(spectral_angle(first @ data.columns, second @ data.columns)))
+    return float(np.max(spectral_angle(data.spectrum(first), data.spectrum(second))))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +14,23 @@ from mlatem import settings
 from mlatem.errors import ConvergenceError, InputError
 from mlatem.factorization import alignment, vertices
 from mlatem.factorization.covariance import weight_covariance
-from mlatem.factorization.pooled import Array, PooledData, expectation_maximization
+from mlatem.factorization.pooled import (
+    Array,
+    PooledData,
+    expectation_maximization,
+    weighted_columns,
+)
 from mlatem.factorization.scoring import fit
 from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse
 from mlatem.model import Dictionary, RegionStatistics
 
 logger = logging.getLogger(__name__)
+
+#: Columns of every phase, (n_phases, n_columns, n_energy), from the coefficients of the phases,
+#: (n_phases, n_columns), their counts in the regions, (n_regions, n_phases), and the pixels of the
+#: regions, (n_regions,): what a phase emits may depend on what it consists of, and on how much of
+#: it there is.
+OwnColumns = Callable[[Array, Array, NDArray[np.int64]], Array]
 
 _START_FLOOR = 1e-3
 _START_SWEEPS = 30
@@ -29,6 +40,10 @@ _START_TOLERANCE = 1e-3
 _DISAGREEMENT_DEG = 3.0
 #: Thinnings whose answers still differ by more than this have found different answers.
 _DIFFERENT_DEG = 6.0
+#: Compositions and the columns that depend on them are iterated until no share of the quantified
+#: columns changes by more than this, or the rounds are used up.
+_OWN_TOLERANCE = 1e-3
+_OWN_ROUNDS = 6
 #: A phase with a smaller share of the counts is none.
 _LEAST_SHARE = 1e-6
 
@@ -54,11 +69,19 @@ class CompositionSolution:
     converged: bool
     reason: str
     """Why it did not converge; empty if it did."""
+    phase_columns: NDArray[np.float64] | None = None
+    """Shape (n_phases, n_columns, n_energy), where every phase has columns of its own; None where
+    all have those of the dictionary."""
 
     @property
     def n_phases(self) -> int:
         """Number of phases."""
         return len(self.coefficient)
+
+    def spectrum(self, dictionary: Dictionary) -> NDArray[np.float64]:
+        """Spectra of the phases, shape (n_phases, n_energy)."""
+        own = dictionary.columns if self.phase_columns is None else self.phase_columns
+        return weighted_columns(self.coefficient, own)
 
 
 def estimate_n_phases(regions: Sequence[RegionStatistics], dictionary: Dictionary) -> int:
@@ -89,6 +112,7 @@ def solve_compositions(
     n_phases: int,
     *,
     options: settings.Factorize | None = None,
+    own_columns: OwnColumns | None = None,
 ) -> CompositionSolution:
     """Compositions of the phases from the pooled spectra of all thinnings.
 
@@ -99,6 +123,9 @@ def solve_compositions(
     dictionary : Dictionary
     n_phases : int
     options : settings.Factorize, optional
+    own_columns : callable, optional
+        Columns of every phase for its composition. After a first solve with the dictionary's,
+        columns and compositions are iterated, at most six rounds.
 
     Raises
     ------
@@ -118,27 +145,33 @@ def solve_compositions(
     thinnings = _pooled(regions, dictionary)
     n_carried = max(1, min(vertices.n_carried(data) for data in thinnings))
     _check_number(n_phases, thinnings, dictionary, n_carried)
-    penalized = np.array([kind != "background" for kind in dictionary.kinds])
+    penalized = _penalized(dictionary)
     answers = [_solve_one(data, n_phases, n_carried, penalized, options) for data in thinnings]
     answers = _reconciled(thinnings, answers, penalized, options)
     weights = _ordered(thinnings, answers)
-    weight = _combined(weights, thinnings[0].columns)
+    columns = dictionary.columns
+    if own_columns is not None:
+        answers, columns = _with_own_columns(thinnings, weights, dictionary, own_columns, options)
+        thinnings = [data.with_columns(columns) for data in thinnings]
+        weights = np.stack([answer.weight for answer in answers])
+    weight = _combined(weights, thinnings[0])
     abundance = abundances_at(thinnings[0], weight, options).abundance
     if np.any(abundance.sum(axis=0) < _LEAST_SHARE * abundance.sum()):
         raise _too_many(n_phases, n_carried)
     covariance = weight_covariance(thinnings[0], abundance, weight) + _scatter(weights)
-    scale = dictionary.columns.sum(axis=1)
-    spectra = [w @ thinnings[0].columns for w in weights]
+    scale = np.broadcast_to(columns.sum(axis=-1), weight.shape)
+    spectra = [thinnings[0].spectrum(w) for w in weights]
     n_failed = sum(not answer.converged for answer in answers)
     solution = CompositionSolution(
         coefficient=weight / scale,
-        coefficient_covariance=covariance / np.outer(scale, scale),
+        coefficient_covariance=covariance / (scale[:, :, None] * scale[:, None, :]),
         loss=np.array(answers[0].loss),
         spread_deg=np.degrees(alignment.spread(spectra)),
         n_carried=n_carried,
         n_rounds=sum(len(answer.loss) for answer in answers),
         converged=n_failed == 0,
         reason=_reason(n_failed, len(answers), options),
+        phase_columns=None if own_columns is None else columns,
     )
     _check_finite(solution)
     logger.info(
@@ -251,13 +284,69 @@ def _ordered(thinnings: Sequence[PooledData], answers: Sequence[SparseResult]) -
     )
 
 
-def _combined(weights: Array, columns: Array) -> Array:
+def _with_own_columns(
+    thinnings: Sequence[PooledData],
+    weights: Array,
+    dictionary: Dictionary,
+    own_columns: OwnColumns,
+    options: settings.Factorize,
+) -> tuple[list[SparseResult], Array]:
+    """Answers, phases in the order given, with columns that agree with their compositions.
+
+    Columns depend on compositions only weakly: they are iterated on the first thinning, and all
+    are fitted with the columns that come out.
+
+    Returns
+    -------
+    answers : list of SparseResult
+        One for each thinning.
+    columns : ndarray of shape (n_phases, n_columns, n_energy)
+    """
+    quantified, penalized = dictionary.quantified, _penalized(dictionary)
+    weight = _combined(weights, thinnings[0])
+    data, abundance = thinnings[0], abundances_at(thinnings[0], weight, options).abundance
+
+    def agreeing(columns: Array) -> tuple[Array, Array]:
+        """Columns for the counts in each, and the shares of the quantified ones."""
+        shares = _shares((weight / columns.sum(axis=-1))[:, quantified])
+        for _ in range(_OWN_ROUNDS):
+            columns = own_columns(weight / columns.sum(axis=-1), abundance, data.n_pixels)
+            before, shares = shares, _shares((weight / columns.sum(axis=-1))[:, quantified])
+            if np.max(np.abs(shares - before)) < _OWN_TOLERANCE:
+                break
+        return columns, shares
+
+    columns, shares = agreeing(dictionary.columns)
+    for _ in range(_OWN_ROUNDS):
+        first = fit_sparse(data.with_columns(columns), weight, penalized, options)
+        weight, abundance, before = first.weight, first.abundance, shares
+        columns, shares = agreeing(columns)
+        if np.max(np.abs(shares - before)) < _OWN_TOLERANCE:
+            break
+    answers = [
+        fit_sparse(data.with_columns(columns), start, penalized, options)
+        for data, start in zip(thinnings, [weight, *weights[1:]], strict=True)
+    ]
+    return answers, columns
+
+
+def _shares(amounts: Array) -> Array:
+    shares: Array = amounts / np.maximum(amounts.sum(axis=1, keepdims=True), 1e-300)
+    return shares
+
+
+def _penalized(dictionary: Dictionary) -> NDArray[np.bool_]:
+    """Columns whose weights are penalized: all but the continuum."""
+    return np.array([kind != "background" for kind in dictionary.kinds])
+
+
+def _combined(weights: Array, data: PooledData) -> Array:
     """One answer from those of all thinnings, (n_phases, n_columns); rows add up to one.
 
     The elementwise median; where the thinnings found different answers, whose median is none of
     them, the most central one.
     """
-    spectra = [weight @ columns for weight in weights]
+    spectra = [data.spectrum(weight) for weight in weights]
     if np.degrees(alignment.spread(spectra).max()) > _DIFFERENT_DEG:
         central: Array = weights[alignment.medoid(spectra)]
         return central

@@ -102,7 +102,7 @@ def fit_sparse(
             max_rounds=options.max_rounds,
             tolerance=options.tolerance if steady else max(options.tolerance, 0.1 * _STEADY),
         )
-        turned = spectral_angle(weight @ data.columns, result.weight @ data.columns).max()
+        turned = spectral_angle(data.spectrum(weight), data.spectrum(result.weight)).max()
         abundance, weight = result.abundance, result.weight
         losses.extend(result.loss[1:])
         if steady:

@@ -6,6 +6,7 @@ from mlatem.model.basis import Basis
 from mlatem.model.calibration import Calibration, Estimate
 from mlatem.model.counts import SparseCounts, thin
 from mlatem.model.dictionary import Dictionary
+from mlatem.model.factor_table import Factor, FactorTable
 from mlatem.model.factorization import Factorization
 from mlatem.model.phase_table import PhaseTable
 from mlatem.model.pixel_maps import PixelMaps
@@ -20,6 +21,8 @@ __all__ = [
     "Decision",
     "Dictionary",
     "Estimate",
+    "Factor",
+    "FactorTable",
     "Factorization",
     "PhaseTable",
     "PixelMaps",

@@ -36,6 +36,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "sample": ("sample", ""),
     "thickness_nm": ("specimen thickness", "nm"),
     "density_g_cm3": ("specimen density", "g/cm3"),
+    "stage_tilt_beta_deg": ("stage tilt beta", "deg"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mlatem.elements import check_symbols
 from mlatem.errors import InputError
 from mlatem.model.acquisition import Origin
+from mlatem.model.factor_table import FactorTable
 from mlatem.model.verdict import Decision, Verdict
 
 
@@ -58,6 +59,17 @@ class Calibration:
     """Of the sum spectrum in the window."""
     decisions: tuple[Decision, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    take_off_angles_deg: tuple[float, ...] = ()
+    """Of every detector; `take_off_angle_deg` is their effective one. Empty: there is one."""
+    line_factors: Mapping[str, Estimate] = field(default_factory=dict)
+    """On the tabulated intensities of sub-shells, "Pt M5", as the sum spectrum shows them. The
+    strongest sub-shell of each element's best known family stays at one and is not named."""
+    factor_table: FactorTable | None = None
+    """Factors that correct the computed intensities of lines; None where none were given."""
+    electrons_per_pixel: Estimate | None = None
+    """Dose; None where beam current or time is not known."""
+    solid_angle_sr: Estimate | None = None
+    """Of the detectors together; None where not known."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -66,6 +78,11 @@ class Calibration:
     def window(self) -> slice:
         """Channels that are fitted."""
         return slice(self.first_channel, self.stop_channel)
+
+    @property
+    def take_off(self) -> tuple[float, ...]:
+        """Take-off angles that absorption is averaged over, degrees."""
+        return self.take_off_angles_deg or (self.take_off_angle_deg.value,)
 
     def corrected(self, energy: NDArray[np.float64]) -> NDArray[np.float64]:
         """The file's energy axis (keV) with offset and gain applied; shape kept."""
@@ -113,8 +130,15 @@ class Calibration:
             "mass_thickness_kg_m2",
         ):
             fields[name] = Estimate(**fields[name])
-        for name in ("elements", "system_elements"):
-            fields[name] = tuple(fields[name])
+        for name in ("elements", "system_elements", "take_off_angles_deg"):
+            fields[name] = tuple(fields.get(name, ()))
         fields["decisions"] = tuple(Decision(**d) for d in fields["decisions"])
         fields["verdicts"] = tuple(Verdict(**v) for v in fields["verdicts"])
+        for name in ("electrons_per_pixel", "solid_angle_sr"):
+            fields[name] = Estimate(**fields[name]) if fields.get(name) else None
+        fields["line_factors"] = {
+            name: Estimate(**values) for name, values in fields.get("line_factors", {}).items()
+        }
+        table = fields.get("factor_table")
+        fields["factor_table"] = None if table is None else FactorTable.from_dict(table)
         return cls(**fields)

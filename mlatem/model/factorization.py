@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -20,8 +20,9 @@ from mlatem.model.dictionary import Dictionary, Kind
 class Factorization:
     """Phases of a spectrum image: compositions, spectra, abundance maps and their uncertainties.
 
-    The expected counts of a pixel are `abundance @ spectrum`, with
-    `spectrum = coefficient @ dictionary.columns` and every spectrum adding up to one.
+    The expected counts of a pixel are `abundance @ spectrum`. The spectrum of a phase is the sum of
+    coefficient times column, and adds up to one. The columns are the dictionary's, or the phase's
+    own, absorbed in itself; coefficients are proportional to numbers of atoms in either case.
     """
 
     dictionary: Dictionary
@@ -47,6 +48,8 @@ class Factorization:
     """Positions of the columns in nm."""
     attrs: Mapping[str, Any] = field(default_factory=dict)
     """JSON-safe: settings, seed, input hashes, decisions, verdicts."""
+    phase_columns: NDArray[np.float64] | None = None
+    """Shape (n_phases, n_columns, n_energy); None where all phases have the dictionary's."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -59,7 +62,20 @@ class Factorization:
     @property
     def spectrum(self) -> NDArray[np.float64]:
         """Shape (n_phases, n_energy); phase spectra that add up to one."""
-        return self.coefficient @ self.dictionary.columns
+        spectrum: NDArray[np.float64] = np.einsum("kj,kje->ke", self.coefficient, self.columns)
+        return spectrum
+
+    @property
+    def columns(self) -> NDArray[np.float64]:
+        """Shape (n_phases, n_columns, n_energy); columns of every phase, absolute."""
+        own = self.dictionary.columns if self.phase_columns is None else self.phase_columns
+        return np.broadcast_to(own, (self.n_phases, *self.dictionary.columns.shape))
+
+    def dictionary_of(self, phase: int) -> Dictionary:
+        """The dictionary with the columns of one phase."""
+        if self.phase_columns is None:
+            return self.dictionary
+        return replace(self.dictionary, columns=self.phase_columns[phase])
 
     def validate(self) -> None:
         """Check shapes, signs and normalisation.
@@ -80,6 +96,8 @@ class Factorization:
             "dominant_counts": (k, n_energy),
             "dominant_abundance": (k, k),
         }
+        if self.phase_columns is not None:
+            expected["phase_columns"] = (k, m, n_energy)
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise InputError(
@@ -103,7 +121,7 @@ class Factorization:
         pair = ("y", "x", "phase", "phase_2")
         variance = np.diagonal(self.coefficient_covariance, axis1=1, axis2=2)
         pixel_variance = np.diagonal(self.abundance_covariance, axis1=2, axis2=3)
-        return xr.Dataset(
+        dataset = xr.Dataset(
             {
                 "spectrum": (("phase", "energy"), self.spectrum),
                 "coefficient": (("phase", "column"), self.coefficient),
@@ -139,6 +157,9 @@ class Factorization:
                 "details": json.dumps(dict(self.attrs)),
             },
         )
+        if self.phase_columns is not None:
+            dataset["phase_column"] = (("phase", "column", "energy"), self.phase_columns)
+        return dataset
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset) -> Factorization:
@@ -179,4 +200,5 @@ class Factorization:
             y_nm=dataset["y"].values,
             x_nm=dataset["x"].values,
             attrs=json.loads(dataset.attrs["details"]),
+            phase_columns=dataset["phase_column"].values if "phase_column" in dataset else None,
         )

@@ -24,13 +24,15 @@ class PixelMaps:
     atomic_percent: NDArray[np.float32]
     """Shape (ny, nx, n_elements), in at%; NaN where a pixel was not quantified."""
     sigma: NDArray[np.float32]
-    """Shape (ny, nx, n_elements), in at%; statistical, compositions of the phases fixed."""
+    """Shape (ny, nx, n_elements), in at%; statistical."""
     phase: NDArray[np.int16]
     """Shape (ny, nx); index of the dominating phase from 0, -1 where there is none."""
     y_nm: NDArray[np.float64]
     """Positions of the rows in nm."""
     x_nm: NDArray[np.float64]
     """Positions of the columns in nm."""
+    upper_limit: NDArray[np.float32] | None = None
+    """Shape (ny, nx, n_elements), in at%, one-sided 95 %; NaN where an element is seen."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -48,7 +50,10 @@ class PixelMaps:
             "atomic_percent": (*shape, len(self.elements)),
             "sigma": (*shape, len(self.elements)),
             "phase": shape,
+            "upper_limit": (*shape, len(self.elements)),
         }.items():
+            if getattr(self, name) is None:
+                continue
             found = getattr(self, name).shape
             if found != expected:
                 raise InputError(f"pixel maps: {name} has shape {found}, expected {expected}")
@@ -64,10 +69,11 @@ class PixelMaps:
         Returns
         -------
         dataset : Dataset
-            `atomic_percent` and `sigma` with dimensions (y, x, element), `phase` with (y, x).
+            `atomic_percent`, `sigma` and `upper_limit` with dimensions (y, x, element), `phase`
+            with (y, x).
         """
         percent = {"units": "at%"}
-        return xr.Dataset(
+        dataset = xr.Dataset(
             {
                 "atomic_percent": (
                     ("y", "x", "element"),
@@ -95,6 +101,13 @@ class PixelMaps:
             },
             attrs={"schema": _SCHEMA, "n_phases": self.n_phases},
         )
+        if self.upper_limit is not None:
+            dataset["upper_limit"] = (
+                ("y", "x", "element"),
+                self.upper_limit,
+                {**percent, "long_name": "upper limit (95 %) of what is not seen; NaN where seen"},
+            )
+        return dataset
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset) -> PixelMaps:
@@ -118,4 +131,5 @@ class PixelMaps:
             phase=(dataset["phase"].values.astype(np.int16) - 1).astype(np.int16),
             y_nm=dataset["y"].values,
             x_nm=dataset["x"].values,
+            upper_limit=dataset["upper_limit"].values if "upper_limit" in dataset else None,
         )

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import xraylib
@@ -51,13 +52,22 @@ def element_absorption_m2_kg(
     xraylib (T. Schoonjans et al., Spectrochimica Acta B 66 (2011) 776).
     """
     energy = np.asarray(energy_kev, dtype=np.float64)
-    number = atomic_number(element)
+    values = _from_table(atomic_number(element), energy.tobytes(), process)
+    return values.reshape(energy.shape)
+
+
+@lru_cache(maxsize=2048)
+def _from_table(
+    number: int, energies: bytes, process: Callable[[int, float], float]
+) -> NDArray[np.float64]:
+    """Coefficients at energies (float64 as bytes): the same lines are asked for many times."""
+    energy = np.frombuffer(energies)
     known = tabulated(energy)
-    values = [
-        process(number, e) if ok else 0.0
-        for e, ok in zip(energy.ravel().tolist(), known.ravel().tolist(), strict=True)
-    ]
-    return _M2_KG_PER_CM2_G * np.array(values).reshape(energy.shape)
+    values = np.zeros(energy.size)
+    values[known] = [process(number, e) for e in energy[known].tolist()]
+    values *= _M2_KG_PER_CM2_G
+    values.flags.writeable = False
+    return values
 
 
 def mass_absorption_m2_kg(
@@ -98,9 +108,9 @@ def self_absorption_factor(
     energy_kev: ArrayLike,
     *,
     mass_thickness_kg_m2: float,
-    take_off_angle_deg: float,
+    take_off_angle_deg: float | Sequence[float],
 ) -> NDArray[np.float64]:
-    """Share of the photons generated in a thin film that leave it towards the detector.
+    """Share of the photons generated in a thin film that leave it towards the detectors.
 
     Parameters
     ----------
@@ -108,9 +118,10 @@ def self_absorption_factor(
         Atomic fractions of the film.
     energy_kev : array-like
     mass_thickness_kg_m2 : float
-        Density times thickness.
-    take_off_angle_deg : float
-        Angle between the film's surface and the direction of the detector.
+        Density times thickness, perpendicular to the film.
+    take_off_angle_deg : float or sequence of float
+        Angle between the film's surface and the direction of the detector; of each where there are
+        several of the same size.
 
     Returns
     -------
@@ -120,19 +131,29 @@ def self_absorption_factor(
     Raises
     ------
     InputError
-        If the mass thickness is negative or the angle outside 0 to 90 degrees.
+        If the mass thickness is negative or an angle outside 0 to 90 degrees.
 
     Notes
     -----
     ``(1 - exp(-chi)) / chi`` with ``chi = mu rho t / sin(take-off angle)``: generation uniform in
-    depth (Goldstein, Costley, Lorimer, Reed, SEM 1977 I, 315).
+    depth (Goldstein, Costley, Lorimer, Reed, SEM 1977 I, 315). Counts of several detectors add
+    up, so that it is the mean of their factors, not the factor of a mean angle.
     """
     check_geometry(mass_thickness_kg_m2, take_off_angle_deg)
     energy = np.asarray(energy_kev, dtype=np.float64)
     if mass_thickness_kg_m2 == 0:
         return np.ones(energy.shape)
-    path = mass_thickness_kg_m2 / math.sin(math.radians(take_off_angle_deg))
-    return escape_probability(path * mass_absorption_m2_kg(composition, energy))
+    per_depth = mass_thickness_kg_m2 * mass_absorption_m2_kg(composition, energy)
+    return mean_escape(per_depth, take_off_angle_deg)
+
+
+def mean_escape(
+    depth: NDArray[np.float64], take_off_angle_deg: float | Sequence[float]
+) -> NDArray[np.float64]:
+    """Share that escapes a film of optical `depth` along its normal, averaged over detectors."""
+    sines = np.sin(np.radians(np.atleast_1d(take_off_angle_deg)))
+    mean: NDArray[np.float64] = np.mean([escape_probability(depth / s) for s in sines], axis=0)
+    return mean
 
 
 def escape_probability(chi: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -141,21 +162,25 @@ def escape_probability(chi: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(small, 1.0, -np.expm1(-chi) / np.where(small, 1.0, chi))
 
 
-def check_geometry(mass_thickness_kg_m2: float, take_off_angle_deg: float) -> None:
-    """Check thickness and angle.
+def check_geometry(
+    mass_thickness_kg_m2: float, take_off_angle_deg: float | Sequence[float]
+) -> None:
+    """Check thickness and angles.
 
     Raises
     ------
     InputError
-        If the mass thickness is negative or not finite, or the angle outside 0 to 90 degrees.
+        If the mass thickness is negative or not finite, an angle outside 0 to 90 degrees, or
+        there is none.
     """
     if not 0 <= mass_thickness_kg_m2 < math.inf:
         raise InputError(
             f"mass thickness {mass_thickness_kg_m2} kg/m2 is not possible: give a `thickness_nm` "
             "and `density_g_cm3` that are not negative, or 0 for no absorption"
         )
-    if not 0 < take_off_angle_deg <= 90:
+    angles = np.atleast_1d(take_off_angle_deg).tolist()
+    if not angles or not all(0 < angle <= 90 for angle in angles):
         raise InputError(
             f"take-off angle {take_off_angle_deg} degrees is not between 0 and 90: correct "
-            "edxs.detector.take_off_angle_deg"
+            "take_off_angle_deg in the sample sheet, or edxs.detector.take_off_angle_deg"
         )

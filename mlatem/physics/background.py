@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -27,7 +27,7 @@ def continuum_columns(
     *,
     n_functions: int,
     detector: settings.Detector,
-    take_off_angle_deg: float,
+    take_off_angle_deg: float | Sequence[float],
     mass_thickness_kg_m2: float = 0.0,
     composition: Mapping[str, float] | None = None,
 ) -> NDArray[np.float64]:
@@ -40,7 +40,8 @@ def continuum_columns(
     n_functions : int
         At least 2.
     detector : settings.Detector
-    take_off_angle_deg : float
+    take_off_angle_deg : float or sequence of float
+        Of each detector where there are several.
     mass_thickness_kg_m2 : float
         Density times thickness; 0 for no absorption.
     composition : mapping of str to float, optional
@@ -90,7 +91,7 @@ def _splines(position: NDArray[np.float64], n_functions: int) -> NDArray[np.floa
 def _response(
     energy: NDArray[np.float64],
     detector: settings.Detector,
-    take_off_angle_deg: float,
+    take_off_angle_deg: float | Sequence[float],
     mass_thickness_kg_m2: float,
     composition: Mapping[str, float] | None,
 ) -> NDArray[np.float64]:
@@ -109,7 +110,7 @@ def _response(
 def _response_curve(
     detector: settings.Detector,
     changed: int,
-    take_off_angle_deg: float,
+    take_off_angle_deg: float | Sequence[float],
     mass_thickness_kg_m2: float,
     material: tuple[tuple[str, float], ...],
     stop_kev: float,

@@ -26,6 +26,7 @@ from mlatem.physics.dictionary_columns import (
     specimen_columns,
     system_columns,
 )
+from mlatem.physics.family_factors import calibrated_line_factors
 from mlatem.physics.ionization import check_beam_energy
 from mlatem.physics.line_factors import check_line_factors
 from mlatem.physics.lines import emission_lines
@@ -41,7 +42,7 @@ def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
     fano: float | None = None,
     detector: settings.Detector | None = None,
     n_background: int = 9,
-    take_off_angle_deg: float | None = None,
+    take_off_angle_deg: float | Sequence[float] | None = None,
     mass_thickness_kg_m2: float = 0.0,
     composition: Mapping[str, float] | None = None,
     line_factors: Mapping[str, float] | None = None,
@@ -66,8 +67,8 @@ def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
     detector : settings.Detector, optional
     n_background : int
         Number of columns for the continuum.
-    take_off_angle_deg : float, optional
-        From `detector` if not given.
+    take_off_angle_deg : float or sequence of float, optional
+        Of each detector where there are several; from `detector` if not given.
     mass_thickness_kg_m2 : float
         Density times thickness of the specimen; 0 leaves absorption out.
     composition : mapping of str to float, optional
@@ -181,7 +182,11 @@ def dictionary_from_calibration(
 
 
 def dictionary_on_axis(
-    energy: ArrayLike, calibration: Calibration, edxs: settings.Edxs
+    energy: ArrayLike,
+    calibration: Calibration,
+    edxs: settings.Edxs,
+    *,
+    split: Split = "element",
 ) -> Dictionary:
     """The dictionary of a calibrated dataset on an axis that is already corrected and cut.
 
@@ -192,6 +197,8 @@ def dictionary_on_axis(
     calibration : Calibration
         Its offset, gain and window are not applied.
     edxs : settings.Edxs
+    split : {"element", "family", "shell"}
+        As for `edxs_dictionary`.
 
     Raises
     ------
@@ -207,9 +214,11 @@ def dictionary_on_axis(
         fano=calibration.fano.value,
         detector=edxs.detector,
         n_background=edxs.n_background,
-        take_off_angle_deg=calibration.take_off_angle_deg.value,
+        take_off_angle_deg=calibration.take_off,
         mass_thickness_kg_m2=calibration.mass_thickness_kg_m2.value,
         composition=calibration.composition or None,
+        line_factors=calibrated_line_factors(energy, calibration, edxs.detector),
+        split=split,
     )
 
 

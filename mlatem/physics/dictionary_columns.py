@@ -37,7 +37,7 @@ class Film(NamedTuple):
     """The specimen as far as it absorbs."""
 
     mass_thickness_kg_m2: float
-    take_off_angle_deg: float
+    take_off_angle_deg: float | Sequence[float]
     composition: Mapping[str, float]
     """Atomic fractions."""
 

@@ -4,28 +4,27 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mlatem.model import Dictionary, Factorization, PhaseTable
-from mlatem.physics.atomic import atomic_weight
-from mlatem.quantification.composition import (
-    atomic_fractions,
-    element_matrix,
-    fraction_jacobian,
-    weight_fractions,
-)
-from mlatem.quantification.detection import detection_limits, null_sigma
+from mlatem.physics.standardless import STANDARDLESS
+from mlatem.quantification.absorption import absorption_covariance
+from mlatem.quantification.composition import element_matrix
+from mlatem.quantification.factor_effects import FactorEffects
 from mlatem.quantification.maps import dominating_phase
+from mlatem.quantification.methods import Method
+from mlatem.quantification.phase_rows import mass_thickness, phase_rows
 from mlatem.settings import Quantify
 
 logger = logging.getLogger(__name__)
 
-STANDARDLESS = "Bote-Salvat 2009 x xraylib, standardless"
 _GIVEN = "columns as given"
+_STOICHIOMETRY = "by stoichiometry"
+
+Array = NDArray[np.float64]
 
 
 def quantify(
@@ -34,7 +33,9 @@ def quantify(
     dataset: str = "",
     settings: Quantify | None = None,
     factor_source: str | None = None,
-    absorption: NDArray[np.float64] | None = None,
+    absorption_sigma: Array | None = None,
+    effects: FactorEffects | None = None,
+    method: Method | None = None,
 ) -> PhaseTable:
     """Atomic and weight percent of every phase.
 
@@ -45,10 +46,15 @@ def quantify(
         Name written into the table.
     settings : Quantify, optional
     factor_source : str, optional
-        Where the absolute intensities of the columns come from. Without it, the source is the
-        built-in one if the dictionary has prior uncertainties, else "columns as given".
-    absorption : ndarray of shape (n_phases, n_columns), optional
-        Factors on the coefficients, see `mlatem.quantification.absorption.own_absorption`.
+        Where the absolute intensities of the columns come from. Without it, that which `effects`
+        tell, or the built-in one if the dictionary has prior uncertainties, or "columns as given".
+    absorption_sigma : ndarray of shape (n_phases, n_columns, n_causes), optional
+        See `mlatem.quantification.absorption.absorption_sigma`.
+    effects : FactorEffects, optional
+        How coefficients hang on the intensities of lines; without it the relative uncertainties of
+        the dictionary's columns are taken, as independent.
+    method : Method, optional
+        Name and scale of the amounts; ratios without it.
 
     Returns
     -------
@@ -68,116 +74,148 @@ def quantify(
     `sigma_stat` is the delta method, J C J^T with J = (I - x 1^T) / sum and C the covariance of
     the coefficients; an element at zero, of which C holds no variance, takes that of its absence.
     It is at most 50 at%, which says that nothing is known.
-    `sigma_sys` is J diag((c s)^2) J^T with s the relative uncertainties of the columns; NaN where
-    none of them has one, since not known is not zero.
-    `detection_limit` is Currie's (Anal. Chem. 40 (1968) 586), see `detection.detection_limits`.
+    `sigma_sys` is J S J^T with S the covariance that the errors of line intensities
+    (`mlatem.quantification.factor_effects`) and of absorption give to the coefficients; NaN where
+    nothing is known of the intensities, since not known is not zero.
+    `detection_limit` is Currie's (Anal. Chem. 40 (1968) 586), see `detection.detection_limits`;
+    `upper_limit` that of the likelihood, see `limits.upper_limit`, for what lies below it.
     """
     settings = settings or Quantify()
-    dictionary = factorization.dictionary
-    elements, _ = element_matrix(dictionary)
-    source = factor_source or _source_of(dictionary)
+    method = method or Method("absolute", None)
     area = _area_fractions(factorization, settings.min_pixel_counts)
-    if absorption is None:
-        absorption = np.ones_like(factorization.coefficient)
-    tables = [
-        _phase_rows(factorization, phase, absorption[phase]).assign(
-            phase=phase + 1, area_fraction=area[phase]
+    n_pixels = factorization.abundance[..., 0].size
+    if absorption_sigma is None:
+        absorption_sigma = np.zeros((*factorization.coefficient.shape, 0))
+    tables = []
+    for phase in range(factorization.n_phases):
+        of_path = absorption_covariance(factorization.coefficient[phase], absorption_sigma[phase])
+        rows = _one_phase(
+            factorization, phase, settings, of_path, effects, method, round(area[phase] * n_pixels)
         )
-        for phase in range(factorization.n_phases)
-    ]
-    frame = pd.concat(tables, ignore_index=True).assign(
-        dataset=dataset,
-        line_or_edge=[_lines(dictionary, e) for e in elements] * factorization.n_phases,
-        method="absolute",
-        factor_source=source,
+        rows = rows.assign(phase=phase + 1, area_fraction=area[phase])
+        tables.append(rows if factor_source is None else rows.assign(factor_source=factor_source))
+    frame = pd.concat(tables, ignore_index=True).assign(dataset=dataset, method=method.name)
+    logger.info(
+        "quantified %d phases of %d elements by %s",
+        factorization.n_phases,
+        frame["element"].nunique(),
+        method.name,
     )
-    logger.info("quantified %d phases of %d elements", factorization.n_phases, len(elements))
     first = ["dataset", "phase", "area_fraction", "element"]
     return PhaseTable(frame[[*first, *(c for c in frame.columns if c not in first)]])
 
 
-def _phase_rows(
-    factorization: Factorization, phase: int, absorption: NDArray[np.float64]
+def _one_phase(
+    factorization: Factorization,
+    phase: int,
+    settings: Quantify,
+    of_path: Array,
+    effects: FactorEffects | None,
+    method: Method,
+    n_pixels: int,
 ) -> pd.DataFrame:
-    """One row per element of one phase, numbers only."""
-    # The phase's own columns: coefficients times columns stay what was fitted.
-    dictionary = replace(
-        factorization.dictionary,
-        columns=factorization.dictionary.columns / absorption[:, None],
+    """One row per element of one phase."""
+    dictionary = factorization.dictionary_of(phase)
+    coefficient = factorization.coefficient[phase]
+    covariance = factorization.coefficient_covariance[phase]
+    of_factors = _factor_covariance(coefficient, dictionary, effects, phase) + of_path
+    rows = phase_rows(
+        factorization,
+        phase,
+        dictionary=dictionary,
+        coefficient=coefficient,
+        covariance=covariance,
+        factor_covariance=of_factors,
+        settings=settings,
     )
-    elements, matrix = element_matrix(dictionary)
-    coefficient = factorization.coefficient[phase] * absorption
-    covariance = factorization.coefficient_covariance[phase] * np.outer(absorption, absorption)
-    n_counts = float(factorization.abundance[..., phase].sum(dtype=np.float64))
-    jacobian = fraction_jacobian(coefficient, matrix)
-    fractions = atomic_fractions(matrix @ coefficient)
-    weights = np.array([atomic_weight(e) for e in elements])
-    filled = _with_absent_elements(coefficient, covariance, matrix, dictionary, n_counts)
-    return pd.DataFrame(
-        {
-            "element": elements,
-            "atomic_percent": 100 * fractions,
-            "sigma_stat": 100 * _sigma(jacobian, filled),
-            "sigma_sys": 100
-            * _sigma(jacobian, _factor_covariance(coefficient, len(elements), dictionary)),
-            "weight_percent": 100 * weight_fractions(fractions, weights),
-            "detection_limit": 100
-            * detection_limits(coefficient, covariance, matrix, dictionary, n_counts=n_counts),
-        }
-    )
-
-
-def _sigma(jacobian: NDArray[np.float64], covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviations of fractions, at most 1/2: no quantity from 0 to 1 has a larger one."""
-    variance = np.einsum("ei,ij,ej->e", jacobian, covariance, jacobian)
-    sigma: NDArray[np.float64] = np.sqrt(np.clip(variance, 0.0, 0.25))
-    return sigma
+    rows["line_or_edge"] = [
+        _lines(dictionary, e, effects, phase, settings) for e in rows["element"]
+    ]
+    rows["factor_source"] = [
+        _source(dictionary, e, effects, phase, settings) for e in rows["element"]
+    ]
+    if method.counts_per_atom_barn is not None:
+        value, sigma = mass_thickness(
+            factorization,
+            phase,
+            dictionary=dictionary,
+            coefficient=coefficient,
+            covariance=covariance + of_factors,
+            n_pixels=n_pixels,
+            counts_per_atom_barn=method.counts_per_atom_barn,
+            settings=settings,
+        )
+        rows["mass_thickness_kg_m2"] = value
+        rows["mass_thickness_sigma_kg_m2"] = float(np.hypot(sigma, value * method.scale_sigma))
+    return rows
 
 
 def _factor_covariance(
-    coefficient: NDArray[np.float64], n_elements: int, dictionary: Dictionary
-) -> NDArray[np.float64]:
-    """Covariance from the columns' intensities; NaN where they came without uncertainty."""
+    coefficient: Array, dictionary: Dictionary, effects: FactorEffects | None, phase: int
+) -> Array:
+    """Covariance from the lines' intensities; NaN where they came without uncertainty."""
+    if effects is not None:
+        causes = coefficient[:, None] * effects.causes()[phase]
+        of_lines: Array = causes @ causes.T
+        return of_lines
+    n_elements = len(element_matrix(dictionary)[0])
     if not _has_prior(dictionary) and n_elements > 1:
         return np.full(2 * coefficient.shape, np.nan)
     return np.diag((coefficient * dictionary.factor_sigma) ** 2)
-
-
-def _with_absent_elements(
-    coefficient: NDArray[np.float64],
-    covariance: NDArray[np.float64],
-    matrix: NDArray[np.float64],
-    dictionary: Dictionary,
-    n_counts: float,
-) -> NDArray[np.float64]:
-    """The covariance with the variance of absence where an element at zero has none: no 0 +- 0."""
-    empty = (coefficient == 0) & (np.diagonal(covariance) == 0) & (matrix.sum(axis=0) > 0)
-    if not empty.any():
-        return covariance
-    sigma = null_sigma(coefficient, matrix, dictionary, n_counts=max(n_counts, 1.0))
-    return covariance + np.diag(np.where(empty, sigma @ matrix, 0.0) ** 2)
 
 
 def _area_fractions(factorization: Factorization, min_counts: float) -> NDArray[np.float64]:
     """Share of the map's pixels that each phase dominates."""
     abundance = factorization.abundance.reshape(-1, factorization.n_phases)
     phase = dominating_phase(
-        abundance, factorization.coefficient, factorization.dictionary, min_counts=min_counts
+        abundance,
+        factorization.coefficient,
+        factorization.dictionary,
+        min_counts=min_counts,
+        counts_per_amount=factorization.columns.sum(axis=2),
     )
     counts = np.bincount(phase[phase >= 0], minlength=factorization.n_phases)
     return counts / len(phase)
 
 
-def _source_of(dictionary: Dictionary) -> str:
-    return STANDARDLESS if _has_prior(dictionary) else _GIVEN
+def _source(
+    dictionary: Dictionary,
+    element: str,
+    effects: FactorEffects | None,
+    phase: int,
+    settings: Quantify,
+) -> str:
+    """Where the intensities of an element's lines come from."""
+    if element == "O" and settings.oxygen == "stoichiometry":
+        return "valences"
+    if effects is None:
+        return STANDARDLESS if _has_prior(dictionary) else _GIVEN
+    column = int(np.argmax(_columns_of(dictionary, element)))
+    return effects.source(phase, column, element)
 
 
 def _has_prior(dictionary: Dictionary) -> bool:
     return bool(np.any(dictionary.factor_sigma[dictionary.quantified] > 0))
 
 
-def _lines(dictionary: Dictionary, element: str) -> str:
-    """All lines of the element in the window, named by the energy of the strongest."""
-    mine = dictionary.quantified & (np.array(dictionary.elements) == element)
+def _columns_of(dictionary: Dictionary, element: str) -> NDArray[np.bool_]:
+    mine: NDArray[np.bool_] = dictionary.quantified & (np.array(dictionary.elements) == element)
+    return mine
+
+
+def _lines(
+    dictionary: Dictionary,
+    element: str,
+    effects: FactorEffects | None,
+    phase: int,
+    settings: Quantify,
+) -> str:
+    """The lines that give an element's amount; without effects, by the energy of the strongest."""
+    if element == "O" and settings.oxygen == "stoichiometry":
+        return _STOICHIOMETRY
+    mine = _columns_of(dictionary, element)
     strongest = dictionary.energy[np.argmax(dictionary.columns[mine], axis=1)]
-    return "all lines, strongest " + ", ".join(f"{energy:.2f} keV" for energy in strongest)
+    energies = ", ".join(f"{energy:.2f} keV" for energy in strongest)
+    if effects is None:
+        return f"all lines, strongest {energies}"
+    return f"{effects.lines(phase, int(np.argmax(mine)), element)}, strongest {energies}"

@@ -36,11 +36,11 @@ class PhaseSpectrum:
     @classmethod
     def of_phase(cls, factorization: Factorization, phase: int) -> PhaseSpectrum:
         """All phases that are present in the region of `phase` contribute to the model."""
-        amounts = factorization.dominant_abundance[phase] @ factorization.coefficient
+        amounts = factorization.dominant_abundance[phase][:, None] * factorization.coefficient
         return cls(
             factorization.dictionary.energy,
             factorization.dominant_counts[phase],
-            amounts[:, None] * factorization.dictionary.columns,
+            np.einsum("kj,kje->je", amounts, factorization.columns),
         )
 
     @property

@@ -8,6 +8,7 @@ from os import PathLike
 from mlatem import settings as _settings
 from mlatem.calibration import calibrate_image
 from mlatem.io.atomic import write_json
+from mlatem.io.factor_tables import read_factor_table
 from mlatem.sheet import DatasetRow
 from mlatem.steps.inputs import open_source
 from mlatem.steps.progress import progress
@@ -20,6 +21,7 @@ def calibrate(
     row: DatasetRow,
     edxs: _settings.Edxs,
     settings: _settings.Calibrate,
+    factors: str | PathLike[str] | None = None,
     threads: int = 1,
 ) -> None:
     """Calibrate a store on its sum spectrum.
@@ -33,14 +35,17 @@ def calibrate(
     row : DatasetRow
         Elements, thickness and what else the sample sheet knows.
     edxs, settings : settings records
+    factors : path-like, optional
+        Table of factors (CSV) in place of the computed intensities of lines.
     threads : int, optional
         Tiles worked on at a time.
 
     Raises
     ------
     InputError
-        As `mlatem.calibrate`.
+        As `mlatem.calibrate`, and if the table of factors cannot be used.
     """
+    table = None if factors is None else read_factor_table(factors)
     image, tile_shape = open_source(store)
     with progress("calibrate") as advance:
         result = calibrate_image(
@@ -50,6 +55,7 @@ def calibrate(
             acquisition=row.acquisition,
             edxs=edxs,
             settings=settings,
+            factor_table=table,
             tile_shape=tile_shape,
             threads=threads,
             progress=advance,

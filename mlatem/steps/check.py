@@ -10,6 +10,7 @@ from os import PathLike
 from mlatem import campaign as _campaign
 from mlatem import settings as _settings
 from mlatem.errors import ConfigError, MlatemError
+from mlatem.io.factor_tables import read_factor_table
 from mlatem.io.layout import refuse_above_limit
 from mlatem.io.projection import BYTES_PER_SECOND, project
 from mlatem.io.read import open_raw
@@ -74,6 +75,9 @@ def check_campaign(folder: str | PathLike[str]) -> Findings:
                 problems.append(
                     f"{name}: the column elements is empty: name the elements of the specimen"
                 )
+            factors = campaign.factor_path(name)
+            if factors is not None:
+                read_factor_table(factors).check_elements(row.elements)
             signals = _opened(campaign.raw_paths(name), row, campaign.settings.convert)
             acquisition = _of_x_rays(signals)
             lacking = _missing(acquisition, signals.group_names)

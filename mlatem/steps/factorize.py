@@ -28,6 +28,7 @@ from mlatem.passes import (
     centroids_pass,
     regions_pass,
 )
+from mlatem.physics.own_columns import own_columns
 from mlatem.sheet import DatasetRow
 from mlatem.steps.compositions import load_compositions, save_compositions
 from mlatem.steps.inputs import content_of, load_calibration, open_source
@@ -136,11 +137,13 @@ def solve_compositions(
         If the sums are damaged, or were made in another window than the calibration's.
     """
     image, _ = open_source(store)
-    dictionary = api.edxs_dictionary(image, load_calibration(calibration), edxs=edxs)
+    known = load_calibration(calibration)
+    dictionary = api.edxs_dictionary(image, known, edxs=edxs)
     pooled = _load_sums(sums[0], dictionary)
     for path in sums[1:]:
         pooled = add_regions(pooled, _load_sums(path, dictionary))
-    solution = api.solve_phases(pooled, dictionary, settings)
+    own = own_columns(dictionary, known, edxs)
+    solution = api.solve_phases(pooled, dictionary, settings, own_columns=own)
     save_compositions(compositions, solution, dictionary, settings)
 
 
@@ -166,7 +169,7 @@ def fit_abundances(
         Tiles worked on at a time.
     """
     solution, dictionary, _ = load_compositions(compositions)
-    spectrum = solution.coefficient @ dictionary.columns
+    spectrum = solution.spectrum(dictionary)
     source = _source(store, dictionary.first_channel, dictionary.energy.size, threads)
     tiles = tiles_of_block(source.tiles, block)
     with progress("fit abundances") as advance:

@@ -10,6 +10,7 @@ from mlatem import settings as _settings
 from mlatem.io.atomic import atomic_path
 from mlatem.io.datasets import load_dataset, save_dataset
 from mlatem.model import Factorization, PhaseTable
+from mlatem.sheet import DatasetRow
 from mlatem.steps.inputs import content_of, load_calibration
 
 
@@ -22,6 +23,7 @@ def quantify(
     dataset: str,
     edxs: _settings.Edxs,
     settings: _settings.Quantify,
+    row: DatasetRow | None = None,
 ) -> PhaseTable:
     """Quantify phases and pixels of a factorisation.
 
@@ -32,21 +34,33 @@ def quantify(
     table : path-like
         CSV file to write: a row per phase and element.
     maps : path-like
-        Folder to write: at% of every pixel, its standard deviation, and the phase map.
+        Folder to write: at% of every pixel, its standard deviation, the phase map, and the mass
+        thickness.
     dataset : str
         Name written into the table.
     edxs, settings : settings records
+    row : DatasetRow, optional
+        What it says of oxygen takes precedence.
 
     Returns
     -------
     table : PhaseTable
     """
+    settings = quantify_settings(row, settings)
     with content_of(factorization, "a factorisation", "mlatem factorize"):
         result = Factorization.from_dataset(load_dataset(factorization))
     known = load_calibration(calibration)
     phases = api.quantify(result, calibration=known, dataset=dataset, edxs=edxs, settings=settings)
-    pixels = api.quantify_pixels(result, calibration=known, edxs=edxs, settings=settings)
-    save_dataset(pixels, maps)
+    pixels = api.quantify_pixels(result, settings=settings)
+    thickness = api.mass_thickness(result, known, edxs=edxs, settings=settings)
+    save_dataset(pixels.merge(thickness), maps)
     with atomic_path(table) as partial:
         phases.frame.to_csv(partial, index=False, float_format="%.8g")
     return phases
+
+
+def quantify_settings(row: DatasetRow | None, settings: _settings.Quantify) -> _settings.Quantify:
+    """The settings of one dataset: what its row of the sample sheet says takes precedence."""
+    if row is None or row.oxygen is None:
+        return settings
+    return settings.model_copy(update={"oxygen": row.oxygen})

@@ -9,18 +9,22 @@ from mlatem.factorization.pooled import (
     gradients,
     information,
     spectral_angle,
+    weighted_columns,
 )
 from mlatem.factorization.scoring import Penalty, fit
 
 
-@pytest.fixture
-def case():
+@pytest.fixture(params=["shared", "own"])
+def case(request):
+    """Regions of two phases, with shared columns or with their own."""
     rng = np.random.default_rng(8)
     columns = rng.dirichlet(np.full(60, 0.3), 5) + 1e-4
-    columns /= columns.sum(axis=1, keepdims=True)
+    if request.param == "own":
+        columns = columns * rng.uniform(0.5, 1.0, (2, 5, 60))
+    columns /= columns.sum(axis=-1, keepdims=True)
     weight = np.array([[0.6, 0.0, 0.3, 0.1, 0.0], [0.0, 0.5, 0.2, 0.0, 0.3]])
     abundance = rng.dirichlet([0.5, 0.5], 12) * 3000
-    counts = rng.poisson(abundance @ weight @ columns).astype(float)
+    counts = rng.poisson(abundance @ weighted_columns(weight, columns)).astype(float)
     return PooledData(counts, np.full(12, 9), columns), abundance, weight
 
 
@@ -48,9 +52,10 @@ def test_information_blocks(case):
     weight = weight + 0.05
     model = data.model(abundance, weight)
     blocks = information(data, abundance, weight, model)
-    spectrum = weight @ data.columns
+    own = np.broadcast_to(data.columns, (2, 5, 60))
+    spectrum = np.einsum("kj,kjc->kc", weight, own)
     of_abundance = np.einsum("kc,lc,rc->rkl", spectrum, spectrum, 1 / model)
-    jacobian = np.einsum("rk,jc->rckj", abundance, data.columns).reshape(12, 60, 10)
+    jacobian = np.einsum("rk,kjc->rckj", abundance, own).reshape(12, 60, 10)
     of_weight = np.einsum("rcs,rct,rc->st", jacobian, jacobian, 1 / model)
     cross = np.einsum("kc,rcs,rc->rks", spectrum, jacobian, 1 / model)
     assert np.allclose(blocks.abundance, of_abundance)

@@ -46,6 +46,26 @@ def factorization() -> Factorization:
     )
 
 
+def with_own_columns(factorization: Factorization) -> Factorization:
+    """The second phase emits half as much of its first column: twice the amount of it."""
+    own = np.array(factorization.columns)
+    own[1, 0] *= 0.5
+    coefficient = factorization.coefficient.copy()
+    coefficient[1, 0] *= 2.0
+    return replace(factorization, coefficient=coefficient, phase_columns=own)
+
+
+def test_phases_with_columns_of_their_own(factorization):
+    own = with_own_columns(factorization)
+    np.testing.assert_allclose(own.spectrum, factorization.spectrum)
+    assert own.dictionary_of(0).columns == pytest.approx(factorization.dictionary.columns)
+    assert own.dictionary_of(1).columns[0] == pytest.approx(own.columns[1, 0])
+    assert factorization.dictionary_of(1) is factorization.dictionary
+    assert_same(Factorization.from_dataset(own.to_dataset()), own)
+    with pytest.raises(InputError, match="phase_columns has shape"):
+        replace(own, phase_columns=own.columns[:1])
+
+
 def assert_same(a: Factorization, b: Factorization) -> None:
     for field in fields(Factorization):
         first, second = getattr(a, field.name), getattr(b, field.name)

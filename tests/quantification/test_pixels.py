@@ -54,17 +54,50 @@ def test_sigma_is_the_scatter_of_the_abundances(dictionary, new_factorization):
     factorization = new_factorization(
         dictionary, PHASES, mean[None, None], None, covariance[None, None]
     )
-    stated = pixel_maps(factorization).sigma[0, 0]
     repeated = np.random.default_rng(6).multivariate_normal(mean, covariance, size=n)
-    percent, _, _ = quantify_pixels(
-        repeated,
-        np.tile(covariance, (n, 1, 1)),
+    percent, stated, _ = quantify_pixels(
+        np.vstack([mean, repeated]),
+        np.tile(covariance, (n + 1, 1, 1)),
         factorization.coefficient,
         dictionary,
         min_counts=0,
     )
-    scatter = percent.astype(np.float64).std(axis=0)
-    assert np.all(np.abs(scatter / stated - 1) < 5 / np.sqrt(2 * n) + 0.005)
+    scatter = percent[1:].astype(np.float64).std(axis=0)
+    assert np.all(np.abs(scatter / stated[0] - 1) < 5 / np.sqrt(2 * n) + 0.005)
+
+
+def test_errors_of_the_compositions_reach_the_pixels(dictionary, new_factorization):
+    n = 4000
+    rng = np.random.default_rng(7)
+    coefficient = new_factorization(dictionary, PHASES, np.ones((1, 1, 3))).coefficient
+    covariance = np.zeros((3, 6, 6))
+    for phase in (0, 1):
+        spread = rng.normal(size=(6, 6)) * 0.02 * coefficient[phase][:, None]
+        covariance[phase] = spread @ spread.T
+    pixel = np.array([[300.0, 700.0, 100.0]])
+    exact = np.zeros((1, 3, 3))
+    _, stated, _ = quantify_pixels(
+        pixel, exact, coefficient, dictionary, min_counts=0, coefficient_covariance=covariance
+    )
+    draws = np.stack(
+        [
+            rng.multivariate_normal(c, v, size=n)
+            for c, v in zip(coefficient, covariance, strict=True)
+        ]
+    )
+    percent = [
+        quantify_pixels(pixel, exact, draws[:, i], dictionary, min_counts=0)[0][0] for i in range(n)
+    ]
+    scatter = np.std(np.array(percent, dtype=np.float64), axis=0)
+    assert np.all(np.abs(scatter / stated[0] - 1) < 5 / np.sqrt(2 * n) + 0.02)
+
+
+def test_an_element_that_is_not_seen_has_a_limit_and_never_no_error(dictionary, new_factorization):
+    found = pixel_maps(new_factorization(dictionary, PHASES, [[[1e4, 0, 0], [0, 1e4, 0]]]))
+    silicon = found.elements.index("Si")
+    assert found.atomic_percent[0, 0, silicon] == 0
+    assert 0 < found.sigma[0, 0, silicon] < found.upper_limit[0, 0, silicon] < 5
+    assert np.isnan(found.upper_limit[0, 1]).all()
 
 
 def test_unknown_covariance_leaves_the_percent(dictionary, new_factorization):

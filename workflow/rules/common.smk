@@ -31,6 +31,12 @@ def raw_files(wildcards):
     ]
 
 
+def factor_table(wildcards):
+    """The table of factors where there is one; the calibrate job tells if it is missing."""
+    path = CAMPAIGN.factor_path(wildcards.dataset)
+    return [path] if path and Path(path).exists() else []
+
+
 def row(*columns):
     """Cells of the sample sheet that a rule depends on, for its params."""
     return lambda wildcards: CAMPAIGN.cells(wildcards.dataset, columns)

@@ -21,7 +21,8 @@ rule convert:
 rule calibrate:
     """Energy axis, detector resolution, mean composition and absorption."""
     input:
-        "results/{dataset}/spim.zarr",
+        factor_table,
+        store="results/{dataset}/spim.zarr",
     output:
         "results/{dataset}/calibration.json",
     log:
@@ -37,6 +38,7 @@ rule calibrate:
             "system_elements",
             *ACQUISITION_COLUMNS,
         ),
+        factors=lambda wildcards: CAMPAIGN.factor_path(wildcards.dataset),
         edxs=section("edxs"),
         calibrate=section("calibrate"),
     script:

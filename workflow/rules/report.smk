@@ -14,6 +14,7 @@ rule quantify:
     benchmark:
         "logs/{dataset}/quantify.benchmark.tsv"
     params:
+        row=row("dataset", "path", "oxygen"),
         edxs=section("edxs"),
         quantify=section("quantify"),
     script:

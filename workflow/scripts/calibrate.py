@@ -7,10 +7,11 @@ from mlatem.steps.calibrate import calibrate
 
 with to_file(snakemake.log[0]):
     calibrate(
-        snakemake.input[0],
+        snakemake.input.store,
         calibration=snakemake.output[0],
         row=DatasetRow.from_strings(snakemake.params.row),
         edxs=settings.Edxs(**snakemake.params.edxs),
         settings=settings.Calibrate(**snakemake.params.calibrate),
+        factors=snakemake.params.factors,
         threads=snakemake.threads,
     )

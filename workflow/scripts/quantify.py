@@ -2,6 +2,7 @@
 
 from mlatem import settings
 from mlatem.logs import to_file
+from mlatem.sheet import DatasetRow
 from mlatem.steps.quantify import quantify
 
 with to_file(snakemake.log[0]):
@@ -13,4 +14,5 @@ with to_file(snakemake.log[0]):
         dataset=snakemake.wildcards.dataset,
         edxs=settings.Edxs(**snakemake.params.edxs),
         settings=settings.Quantify(**snakemake.params.quantify),
+        row=DatasetRow.from_strings(snakemake.params.row),
     )

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compositions of phases whose columns depend on what they consist of."""
+
+import numpy as np
+import pytest
+
+from mlatem.factorization.alignment import matched
+from mlatem.factorization.pooled import spectral_angle
+from mlatem.factorization.solver import solve_compositions
+from mlatem.model import RegionStatistics
+
+
+class Absorbing:
+    """Columns that lose photons below 2 keV in proportion to the share of one element."""
+
+    def __init__(self, dictionary, strength):
+        self.dictionary = dictionary
+        self.soft = np.exp(-strength * np.clip(2.0 - dictionary.energy, 0.0, None))
+        self.n_calls = 0
+
+    def __call__(self, coefficient, abundance, n_pixels):
+        self.n_calls += 1
+        assert abundance.shape == (len(n_pixels), len(coefficient))
+        quantified = coefficient[:, self.dictionary.quantified]
+        share = quantified[:, self.dictionary.names.index("Cr")] / quantified.sum(axis=1)
+        return self.dictionary.columns * self.soft ** share[:, None, None]
+
+
+@pytest.fixture(scope="module")
+def absorbed(four_phases):
+    """Noise-free regions of four phases, of which the one with chromium absorbs itself."""
+    example, _ = four_phases
+    dictionary = example.dictionary
+    absorb = Absorbing(dictionary, strength=4.0)
+    coefficient = np.zeros((4, dictionary.n_columns))
+    coefficient[:, dictionary.quantified] = example.atomic
+    coefficient[:, -1] = 0.2 * coefficient.sum(axis=1)
+    abundance = np.vstack([np.eye(4), 0.5 * (np.eye(4) + np.roll(np.eye(4), 1, axis=1))])
+    columns = absorb(coefficient, abundance, np.ones(8))
+    spectrum = np.einsum("kj,kje->ke", coefficient, columns)
+    spectrum /= spectrum.sum(axis=1, keepdims=True)
+    counts = 2e5 * abundance @ spectrum
+    regions = RegionStatistics(counts, np.full(8, 100))
+    return dictionary, absorb, regions, spectrum, example.atomic
+
+
+def errors(solution, dictionary, spectrum, atomic):
+    found = solution.spectrum(dictionary)
+    order = matched(spectrum, found)
+    percent = solution.coefficient[order][:, dictionary.quantified]
+    percent = 100 * percent / percent.sum(axis=1, keepdims=True)
+    angle = np.degrees(spectral_angle(spectrum, found[order]))
+    return angle.max(), np.abs(percent - 100 * atomic).max()
+
+
+def test_compositions_and_columns_agree_in_the_end(absorbed):
+    dictionary, absorb, regions, spectrum, atomic = absorbed
+    shared = solve_compositions([regions], dictionary, 4)
+    assert shared.phase_columns is None
+    angle, percent = errors(shared, dictionary, spectrum, atomic)
+    assert angle > 1.5 and percent > 3
+    solution = solve_compositions([regions], dictionary, 4, own_columns=absorb)
+    angle, percent = errors(solution, dictionary, spectrum, atomic)
+    assert angle < 0.3 and percent < 0.5
+    np.testing.assert_allclose(solution.spectrum(dictionary).sum(axis=1), 1.0)
+    again = absorb(solution.coefficient, np.ones((1, 4)), np.ones(1))
+    np.testing.assert_allclose(solution.phase_columns, again, rtol=2e-2)
+
+
+def test_columns_that_do_not_change_change_nothing(absorbed):
+    dictionary, _, regions, _, _ = absorbed
+    shared = solve_compositions([regions], dictionary, 4)
+    columns = np.broadcast_to(dictionary.columns, (4, *dictionary.columns.shape))
+    own = solve_compositions([regions], dictionary, 4, own_columns=lambda *_: columns)
+    np.testing.assert_allclose(
+        own.coefficient, shared.coefficient, rtol=1e-2, atol=1e-3 * shared.coefficient.max()
+    )
+
+
+def test_the_covariance_is_in_the_units_of_the_coefficients(absorbed):
+    dictionary, absorb, regions, _, _ = absorbed
+    solution = solve_compositions([regions], dictionary, 4, own_columns=absorb)
+    counts = solution.coefficient * solution.phase_columns.sum(axis=2)
+    np.testing.assert_allclose(counts.sum(axis=1), 1.0)
+    scale = solution.phase_columns.sum(axis=2)
+    in_counts = np.einsum("kj,kji,ki->kji", scale, solution.coefficient_covariance, scale)
+    present = counts > 0.05
+    sigma = np.sqrt(np.diagonal(in_counts, axis1=1, axis2=2))
+    # A share of a few times 1e5 counts is known to about a thousandth.
+    assert np.all(sigma[present] > 1e-4) and np.all(sigma[present] < 2e-2)
