@@ -40,6 +40,7 @@ _HOMES = {
     "edxs_dictionary": ("mlatem.api", "edxs_dictionary"),
     "export": ("mlatem.steps.export", "export"),
     "factorize": ("mlatem.api", "factorize"),
+    "mass_thickness": ("mlatem.api", "mass_thickness"),
     "open": ("mlatem.io.store", "open_store"),
     "quantify": ("mlatem.api", "quantify"),
     "quantify_pixels": ("mlatem.api", "quantify_pixels"),

@@ -52,6 +52,7 @@ from mlatem.quantification.absorption import absorption_sigma, transmission
 from mlatem.quantification.edxs import quantify as quantify_phases
 from mlatem.quantification.factor_effects import factor_effects
 from mlatem.quantification.maps import pixel_maps
+from mlatem.quantification.mass_thickness import mass_thickness_map
 from mlatem.quantification.methods import Method, method_of
 
 _logger = logging.getLogger(__name__)
@@ -415,12 +416,33 @@ def quantify_pixels(
     return pixel_maps(_record(factorization), settings=settings).to_dataset()
 
 
-def _absorption_sigma(
-    result: Factorization, calibration: Calibration | None, edxs: _settings.Edxs | None
-) -> NDArray[np.float64] | None:
-    if calibration is None:
-        return None
-    return absorption_sigma(result, calibration, edxs or _settings.Edxs())
+def mass_thickness(
+    factorization: xr.Dataset | Factorization,
+    calibration: Calibration,
+    *,
+    edxs: _settings.Edxs | None = None,
+    settings: _settings.Quantify | None = None,
+) -> xr.Dataset:
+    """Mass thickness of every pixel along the beam, from its counts.
+
+    Parameters
+    ----------
+    factorization : Dataset or Factorization
+        From `mlatem.factorize`.
+    calibration : Calibration
+        From `mlatem.calibrate`; where it knows dose and solid angle, the map is absolute.
+    edxs, settings : settings records, optional
+
+    Returns
+    -------
+    maps : Dataset
+        `mass_thickness_kg_m2` and its sigma (y, x), or `relative_mass_thickness` where neither dose
+        nor thickness is known; see `mlatem.quantification.mass_thickness`.
+    """
+    method = _method(calibration, edxs or _settings.Edxs(), settings or _settings.Quantify())
+    return mass_thickness_map(
+        _record(factorization), calibration, counts_per_atom_barn=method.counts_per_atom_barn
+    )
 
 
 def reconstruct(lowrank: xr.Dataset) -> xr.DataArray:

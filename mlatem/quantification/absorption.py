@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 #: Relative standard uncertainty of a thickness that was given, and of a density that was not.
 THICKNESS_SIGMA = 0.20
-DENSITY_SIGMA = 0.10
+DENSITY_SIGMA = 0.15
 
 #: Relative standard uncertainty of mass attenuation coefficients by photon energy, keV.
 _ABSORPTION_SIGMA_KEV = (1.0, 2.0)
@@ -76,7 +76,7 @@ def absorption_sigma(factorization: Factorization, calibration: Calibration, edx
     factorization : Factorization
     calibration : Calibration
         The uncertainty of its mass thickness is taken where it has one; else 20 % of a thickness
-        that was given, and 10 % in quadrature where the density was estimated.
+        that was given, and 15 % in quadrature where the density was estimated.
     edxs : settings.Edxs
 
     Returns

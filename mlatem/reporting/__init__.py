@@ -2,12 +2,19 @@
 """Pages and pictures for people."""
 
 from mlatem.reporting.index import campaign_frame, render_index
-from mlatem.reporting.inputs import IndexEntry, RenderedReport, ReportInputs, Survey
+from mlatem.reporting.inputs import (
+    IndexEntry,
+    MassThickness,
+    RenderedReport,
+    ReportInputs,
+    Survey,
+)
 from mlatem.reporting.page import render_report
 from mlatem.reporting.tables import main_elements
 
 __all__ = [
     "IndexEntry",
+    "MassThickness",
     "RenderedReport",
     "ReportInputs",
     "Survey",

@@ -44,8 +44,9 @@ def caveats(inputs: ReportInputs) -> tuple[str, ...]:
         )
     if calibration.mass_thickness_kg_m2.value > 0:
         sentences.append(
-            "Absorption is corrected with one mean thickness for the whole map and the composition "
-            "of each phase, for a flat film; fluorescence and edges of particles are left out."
+            "Absorption is corrected for composition and mean mass thickness of each phase, for a "
+            "flat film; variations of the thickness within a phase, fluorescence and edges "
+            "of particles are left out."
         )
     else:
         sentences.append(

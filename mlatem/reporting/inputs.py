@@ -55,6 +55,18 @@ class Survey:
 
 
 @dataclass(frozen=True)
+class MassThickness:
+    """The map of mass thickness."""
+
+    values: NDArray[np.floating]
+    """Shape (ny, nx); NaN where not known."""
+    unit: str
+    """"kg/m2", or "1" for a relative one."""
+    scale: str
+    """What it rests on: "dose", "thickness" or "relative"."""
+
+
+@dataclass(frozen=True)
 class ReportInputs:
     """Everything that is shown of one dataset."""
 
@@ -76,6 +88,7 @@ class ReportInputs:
     total_counts: float = float("nan")
     """Counts of the whole spectrum image; NaN where not known."""
     settings: _settings.Report = field(default_factory=_settings.Report)
+    mass_thickness: MassThickness | None = None
 
     def __post_init__(self) -> None:
         self.validate()

@@ -16,7 +16,7 @@ from mlatem.model.pixel_maps import PixelMaps
 from mlatem.reporting.colors import abundance_colormap, phase_image
 from mlatem.reporting.deviance import deviance_z
 from mlatem.reporting.drawing import Extent, draw_map, finish
-from mlatem.reporting.inputs import Picture, Survey
+from mlatem.reporting.inputs import MassThickness, Picture, Survey
 
 _LARGE_IN = 5.2
 _THUMBNAIL_PX = 144
@@ -24,6 +24,7 @@ _THUMBNAIL_PX = 144
 _LEAST_PERCENT = 1.0
 #: Maps of the misfit reach at least to here, so that noise alone stays dark.
 _HIGHEST_Z_OF_NOISE = 6.0
+_UG_CM2_PER_KG_M2 = 1e5
 
 
 def survey_picture(survey: Survey, *, dpi: int) -> Picture:
@@ -80,6 +81,24 @@ def _percent(
         values, _extent(maps), title=title, unit="at%", limits=(0.0, max(top, least))
     )
     return finish(figure, dpi=dpi, text=f"map of {title} in atomic percent")
+
+
+def mass_thickness_picture(
+    thickness: MassThickness, factorization: Factorization, *, dpi: int
+) -> Picture:
+    """Mass thickness along the beam, or that over its mean."""
+    is_relative = thickness.scale == "relative"
+    values = thickness.values * (1.0 if is_relative else _UG_CM2_PER_KG_M2)
+    _, top = _limits(values, low=0, high=99.8)
+    title = "relative mass thickness" if is_relative else "mass thickness"
+    figure, _ = draw_map(
+        values,
+        Extent.of_axes(factorization.y_nm, factorization.x_nm),
+        title=title,
+        unit="" if is_relative else "\N{MICRO SIGN}g/cm\N{SUPERSCRIPT TWO}",
+        limits=(0.0, top if top > 0 else 1.0),
+    )
+    return finish(figure, dpi=dpi, text=f"map of the {title}")
 
 
 def abundance_picture(factorization: Factorization, phase: int, *, dpi: int) -> Picture:

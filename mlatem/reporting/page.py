@@ -94,6 +94,10 @@ def _pictures(inputs: ReportInputs) -> dict[str, Picture]:
         pictures[f"element_{element}"] = _maps.element_picture(maps, index, dpi=dpi)
         pictures[f"sigma_{element}"] = _maps.element_sigma_picture(maps, index, dpi=dpi)
     pictures.update(_maps.deviance_pictures(factorization, dpi=dpi))
+    if inputs.mass_thickness is not None:
+        pictures["mass_thickness"] = _maps.mass_thickness_picture(
+            inputs.mass_thickness, factorization, dpi=dpi
+        )
     if inputs.basis is not None:
         pictures["scree"] = scree_picture(inputs.basis, dpi=dpi)
     return pictures

@@ -34,7 +34,8 @@ def quantify(
     table : path-like
         CSV file to write: a row per phase and element.
     maps : path-like
-        Folder to write: at% of every pixel, its standard deviation, and the phase map.
+        Folder to write: at% of every pixel, its standard deviation, the phase map, and the mass
+        thickness.
     dataset : str
         Name written into the table.
     edxs, settings : settings records
@@ -51,7 +52,8 @@ def quantify(
     known = load_calibration(calibration)
     phases = api.quantify(result, calibration=known, dataset=dataset, edxs=edxs, settings=settings)
     pixels = api.quantify_pixels(result, settings=settings)
-    save_dataset(pixels, maps)
+    thickness = api.mass_thickness(result, known, edxs=edxs, settings=settings)
+    save_dataset(pixels.merge(thickness), maps)
     with atomic_path(table) as partial:
         phases.frame.to_csv(partial, index=False, float_format="%.8g")
     return phases

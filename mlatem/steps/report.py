@@ -32,7 +32,7 @@ from mlatem.model import (
 )
 from mlatem.quantification.verdicts import decisions as quantification_decisions
 from mlatem.quantification.verdicts import verdicts as quantification_verdicts
-from mlatem.reporting import ReportInputs, Survey, main_elements, render_report
+from mlatem.reporting import MassThickness, ReportInputs, Survey, main_elements, render_report
 from mlatem.sheet import DatasetRow, dataset_name
 from mlatem.steps.inputs import content_of, load_calibration, open_source
 
@@ -142,7 +142,8 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
     with content_of(files.table, "a table of phases", "mlatem quantify"):
         table = PhaseTable(pd.read_csv(files.table))
     with content_of(files.maps, "maps of a specimen", "mlatem quantify"):
-        maps = PixelMaps.from_dataset(load_dataset(files.maps))
+        stored = load_dataset(files.maps)
+        maps = PixelMaps.from_dataset(stored)
     return ReportInputs(
         dataset=row.dataset,
         factorization=factorization,
@@ -165,7 +166,16 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
         provenance=_provenance(files, image, row, settings),
         total_counts=float(open_store(files.store)["edxs"]["counts"].attrs["total_counts"]),
         settings=settings.report,
+        mass_thickness=_mass_thickness(stored),
     )
+
+
+def _mass_thickness(maps: xr.Dataset) -> MassThickness | None:
+    for name in ("mass_thickness_kg_m2", "relative_mass_thickness"):
+        if name in maps:
+            found = maps[name]
+            return MassThickness(found.values, found.attrs["units"], found.attrs["scale"])
+    return None
 
 
 def _decisions(

@@ -169,7 +169,7 @@ def test_known_thickness_changes_the_caveat(make):
     text = _Page(render_report(make.inputs(calibration=calibration)).html).text
     assert "26.5 \N{MICRO SIGN}g/cm² user" in text
     assert "absorption is not corrected" not in text
-    assert "composition of each phase, for a flat film" in text
+    assert "mean mass thickness of each phase, for a flat film" in text
 
 
 @pytest.mark.parametrize(
