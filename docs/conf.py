@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from pydantic import BaseModel
 from mlatem.physics.factors import factor_sigma
 from mlatem.settings import Settings
 from mlatem.sheet import DatasetRow
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+import k_factors
 
 _PROJECT = tomllib.loads(
     (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
@@ -78,6 +82,7 @@ myst_substitutions = {
             for family, elements, example in _FACTORS
         ],
     ),
+    "k_factor_table": _table(k_factors.HEAD, k_factors.table()),
     "sheet_table": _table(
         "| Column | Meaning |",
         [f"| `{name}` | {field.description} |" for name, field in DatasetRow.model_fields.items()],

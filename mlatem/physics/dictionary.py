@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
@@ -95,6 +96,8 @@ def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
         For an unknown element, one without a usable line in the window, one named twice, a beam
         energy that is missing or outside the tables, a negative thickness, a bad energy axis, a
         line factor of no line of these elements.
+    ReadError
+        If the detector's efficiency file cannot be used.
 
     Notes
     -----
@@ -130,6 +133,7 @@ def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
         detector.noise_ev if noise_ev is None else noise_ev,
         detector.fano if fano is None else fano,
     )
+    _check_resolution(*resolution)
     emitted = [detected_barn(each, detector, line_factors or {}) for each in lines]
     columns = []
     for each, weight in zip(lines[: len(elements)], emitted, strict=False):
@@ -216,6 +220,14 @@ def dictionary_on_axis(
         line_factors=calibrated_line_factors(energy, calibration, edxs.detector),
         split=split,
     )
+
+
+def _check_resolution(noise_ev: float, fano: float) -> None:
+    if not (0 < noise_ev < math.inf and 0 < fano < math.inf):
+        raise InputError(
+            f"noise of {noise_ev} eV and Fano factor of {fano} are no resolution: expected finite "
+            "numbers above 0, such as edxs.detector.noise_ev 50 and edxs.detector.fano 0.118"
+        )
 
 
 def _check_disjoint(elements: Sequence[str], system_elements: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlatem import settings
-from mlatem.errors import InputError
+from mlatem.errors import InputError, ReadError
 from mlatem.model import Calibration, Estimate
 from mlatem.physics.absorption import self_absorption_factor
 from mlatem.physics.detector import efficiency
@@ -120,6 +120,15 @@ def test_negative_energies_of_a_file_are_no_obstacle():
     assert np.isfinite(dictionary.columns).all()
 
 
+def test_the_strobe_peak_of_a_wide_axis_meets_no_column():
+    energy = -0.5 + 0.005 * np.arange(2000)
+    dictionary = build(energy, elements=("Fe", "O", "B"), system_elements=("Cu",))
+    strobe = np.abs(energy) < 0.02
+    part = dictionary.columns[:, strobe].sum(axis=1) / dictionary.columns.sum(axis=1)
+    # Of B, whose line lies at 0.18 keV, the tail reaches there.
+    assert part.max() < 2e-3
+
+
 def test_a_system_element_outside_the_window_is_left_out():
     energy = np.arange(0.35, 3.0, 0.01)
     names = build(energy, system_elements=("Cu", "C")).names
@@ -138,6 +147,10 @@ def test_a_system_element_outside_the_window_is_left_out():
         ({"beam_energy_kev": 200_000.0}, "not V"),
         ({"mass_thickness_kg_m2": -1.0}, "thickness"),
         ({"take_off_angle_deg": -3.0}, "take-off"),
+        ({"noise_ev": -50.0}, "noise of -50.0 eV"),
+        ({"noise_ev": np.nan}, "noise of nan eV"),
+        ({"fano": 0.0}, "Fano factor of 0.0"),
+        ({"detector": Detector(efficiency_file="no.csv")}, "no.csv"),
         ({"energy": ENERGY[::-1]}, "does not increase"),
         ({"energy": [[1.0, 2.0]]}, "shape"),
         ({"energy": [np.nan, 1.0]}, "finite"),
@@ -145,7 +158,7 @@ def test_a_system_element_outside_the_window_is_left_out():
     ],
 )
 def test_bad_input_is_named_with_its_mend(changes, words):
-    with pytest.raises(InputError, match=words):
+    with pytest.raises((InputError, ReadError), match=words):
         build(**changes)
 
 
