@@ -90,7 +90,8 @@ for case in job["cases"]:
             out[name + " zeta, absorption"] = percent(q)
             out[name + " mass thickness"] = float(np.ravel(t.data)[0])
             q, n = s.quantification(
-                intensities, method="cross_section", factors=b, composition_units="atomic")[:2]
+                intensities, method="cross_section", factors=b, composition_units="atomic",
+                probe_area=case["probe_nm2"])[:2]
             out[name + " cross-section"] = percent(q)
         except Exception as error:
             out[name + " failed"] = f"{type(error).__name__}: {error}"[:200]
@@ -190,7 +191,8 @@ def ours(made, name: str) -> dict[str, list[float]]:  # type: ignore[no-untyped-
         calibration = mlatem.calibrate(made.image, list(percent), system_elements=[], **known)
         dictionary = mlatem.edxs_dictionary(made.image, calibration)
         table = mlatem.quantify(
-            mlatem.factorize(made.image, dictionary, 1), calibration=calibration
+            mlatem.factorize(made.image, dictionary, 1, calibration=calibration),
+            calibration=calibration,
         )
         frame = table.frame.set_index("element").loc[list(percent)]
         found[label] = frame["atomic_percent"].tolist()

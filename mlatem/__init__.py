@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         reconstruct,
     )
     from mlatem.io.export import to_hyperspy  # noqa: F401
+    from mlatem.io.factor_tables import read_factor_table as read_factors  # noqa: F401
     from mlatem.io.read import read  # noqa: F401
     from mlatem.io.store import open_store as open  # noqa: F401
     from mlatem.io.validate import validate_store  # noqa: F401
@@ -44,6 +45,7 @@ _HOMES = {
     "quantify": ("mlatem.api", "quantify"),
     "quantify_pixels": ("mlatem.api", "quantify_pixels"),
     "read": ("mlatem.io.read", "read"),
+    "read_factors": ("mlatem.io.factor_tables", "read_factor_table"),
     "reconstruct": ("mlatem.api", "reconstruct"),
     "simulate": ("mlatem.steps.simulate", "simulate"),
     "to_hyperspy": ("mlatem.io.export", "to_hyperspy"),

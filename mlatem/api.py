@@ -48,7 +48,7 @@ from mlatem.physics.dictionary import dictionary_from_calibration
 from mlatem.physics.family_factors import calibrated_family_factors
 from mlatem.physics.own_columns import own_columns
 from mlatem.physics.standardless import usual_lines
-from mlatem.quantification.absorption import absorption_sigma
+from mlatem.quantification.absorption import absorption_sigma, transmission
 from mlatem.quantification.edxs import quantify as quantify_phases
 from mlatem.quantification.factor_effects import factor_effects
 from mlatem.quantification.maps import pixel_maps
@@ -374,6 +374,7 @@ def quantify(
         absorption_sigma=absorption_sigma(result, calibration, edxs),
         effects=factor_effects(result, calibration, edxs),
         method=_method(calibration, edxs, settings),
+        transmission=transmission(result, calibration, edxs),
     )
 
 

@@ -36,6 +36,7 @@ def quantify(
     absorption_sigma: Array | None = None,
     effects: FactorEffects | None = None,
     method: Method | None = None,
+    transmission: Array | None = None,
 ) -> PhaseTable:
     """Atomic and weight percent of every phase.
 
@@ -55,6 +56,8 @@ def quantify(
         the dictionary's columns are taken, as independent.
     method : Method, optional
         Name and scale of the amounts; ratios without it.
+    transmission : ndarray of shape (n_phases, n_columns), optional
+        See `mlatem.quantification.absorption.transmission`; for the table.
 
     Returns
     -------
@@ -93,6 +96,11 @@ def quantify(
             factorization, phase, settings, of_path, effects, method, round(area[phase] * n_pixels)
         )
         rows = rows.assign(phase=phase + 1, area_fraction=area[phase])
+        if transmission is not None:
+            rows["absorption_factor"] = [
+                _of_element(factorization.dictionary, transmission[phase], element)
+                for element in rows["element"]
+            ]
         tables.append(rows if factor_source is None else rows.assign(factor_source=factor_source))
     frame = pd.concat(tables, ignore_index=True).assign(dataset=dataset, method=method.name)
     logger.info(
@@ -201,6 +209,14 @@ def _has_prior(dictionary: Dictionary) -> bool:
 def _columns_of(dictionary: Dictionary, element: str) -> NDArray[np.bool_]:
     mine: NDArray[np.bool_] = dictionary.quantified & (np.array(dictionary.elements) == element)
     return mine
+
+
+def _of_element(dictionary: Dictionary, values: Array, element: str) -> float:
+    """The value of an element's strongest column; NaN where it has none."""
+    mine = np.flatnonzero(_columns_of(dictionary, element))
+    if not mine.size:
+        return float("nan")
+    return float(values[mine[np.argmax(dictionary.columns[mine].sum(axis=1))]])
 
 
 def _lines(

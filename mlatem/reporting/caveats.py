@@ -25,7 +25,13 @@ def caveats(inputs: ReportInputs) -> tuple[str, ...]:
         "It does not hold how far phases may be mixed into each other without a change of the "
         "likelihood: two phases that nowhere occur alone are determined by it only in part.",
     ]
-    if np.any(factorization.dictionary.factor_sigma > 0):
+    if calibration.factor_table is not None:
+        sentences.append(
+            f"The intensities of lines follow {calibration.factor_table.name}; families that it "
+            "does not name are computed and scaled by their neighbours. The uncertainty of both is "
+            "part of the systematic \N{PLUS-MINUS SIGN}."
+        )
+    elif np.any(factorization.dictionary.factor_sigma > 0):
         sentences.append(
             "Standardless: the intensities of the lines are computed (ionisation cross-sections, "
             "yields, detector), not measured on standards. Their prior uncertainty is the "
@@ -51,10 +57,7 @@ def caveats(inputs: ReportInputs) -> tuple[str, ...]:
     sentences.append(
         "Thin-film model: no fluorescence, no multiple scattering of the beam, no channelling."
     )
-    sentences.append(
-        "The pixel maps of \N{GREEK SMALL LETTER SIGMA} take the compositions of the phases as "
-        "exact. Only elements that were named are fitted: see the residuals for missed ones."
-    )
+    sentences.append("Only elements that were named are fitted: see the residuals for missed ones.")
     if _is_likely_bulk(inputs):
         sentences.insert(0, _BULK.format(energy=calibration.beam_energy_kev.value))
     if factorization.attrs.get("converged") is False:

@@ -17,6 +17,7 @@ from mlatem.reporting.colors import phase_color
 from mlatem.reporting.drawing import Extent
 from mlatem.reporting.inputs import Picture, RenderedReport, ReportInputs
 from mlatem.reporting.numbers import length, short, whole
+from mlatem.reporting.origins import origin_rows
 from mlatem.reporting.spectra import PhaseSpectrum, scree_picture, spectrum_picture
 
 _logger = logging.getLogger(__name__)
@@ -69,7 +70,9 @@ def render_report(inputs: ReportInputs) -> RenderedReport:
         solve=tables.solve_rows(inputs.factorization),
         provenance=tables.provenance_rows(inputs.provenance),
         caveats=caveats(inputs),
-        method=_method(inputs),
+        method=", ".join(dict.fromkeys(inputs.table.frame["method"].astype(str))),
+        origins=origin_rows(inputs.table),
+        system_elements=inputs.calibration.system_elements,
     )
     _logger.info("report of %s: %d figures, %d bytes", inputs.dataset, len(pictures), len(html))
     figures = {f"{name}.png": picture.png for name, picture in pictures.items()}
@@ -131,11 +134,3 @@ def _spectrum_notes(factorization: Factorization) -> list[dict[str, str]]:
             }
         )
     return notes
-
-
-def _method(inputs: ReportInputs) -> str:
-    frame = inputs.table.frame
-    parts = [
-        ", ".join(dict.fromkeys(str(v) for v in frame[c])) for c in ("method", "factor_source")
-    ]
-    return "; factors: ".join(parts)

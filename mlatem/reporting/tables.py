@@ -44,6 +44,8 @@ class Cell:
     systematic: str
     weight: str
     is_seen: bool
+    oxide: str = ""
+    """Weight percent of the element's oxide, where asked for."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class PhaseRow:
     area: str
     counts: str
     cells: tuple[Cell, ...]
+    thickness: str = ""
+    """Mass thickness, where the dose is known."""
 
 
 def phase_rows(table: PhaseTable, factorization: Factorization) -> tuple[PhaseRow, ...]:
@@ -73,6 +77,7 @@ def phase_rows(table: PhaseTable, factorization: Factorization) -> tuple[PhaseRo
                 area=fixed(100 * area, 1 if area >= 0.01 or area == 0 else 2),
                 counts=whole(counts[number]),
                 cells=tuple(_cell(row) for _, row in group.iterrows()),
+                thickness=_mass_thickness(group),
             )
         )
     return tuple(rows)
@@ -96,7 +101,9 @@ def _cell(row: pd.Series[Any]) -> Cell:
     if not math.isfinite(percent):
         return Cell("not quantified", "", "", "", False)
     if math.isfinite(limit) and percent < limit:
-        return Cell(f"< {fixed(limit, decimals_of(limit))}", "", "", "", False)
+        most = float(row.get("upper_limit", math.nan))
+        shown = most if math.isfinite(most) else limit
+        return Cell(f"< {fixed(shown, decimals_of(shown))}", "", "", "", False)
     decimals = decimals_of(sigma)
     systematic, weight = float(row["sigma_sys"]), float(row["weight_percent"])
     return Cell(
@@ -105,7 +112,28 @@ def _cell(row: pd.Series[Any]) -> Cell:
         _plus_minus(systematic, decimals_of(systematic)) if systematic > 0 else "",
         fixed(weight, decimals) if math.isfinite(weight) else "",
         True,
+        _oxide(row, decimals),
     )
+
+
+def _oxide(row: pd.Series[Any], decimals: int) -> str:
+    percent = float(row.get("oxide_weight_percent", math.nan))
+    return f"{fixed(percent, decimals)} {row['oxide']}" if math.isfinite(percent) else ""
+
+
+def _mass_thickness(group: pd.DataFrame) -> str:
+    """Mass thickness in ug/cm2, as that of the calibration is told."""
+    if "mass_thickness_kg_m2" not in group:
+        return ""
+    first = group.iloc[0]
+    value, sigma = (
+        1e5 * float(first[c]) for c in ("mass_thickness_kg_m2", "mass_thickness_sigma_kg_m2")
+    )
+    if not math.isfinite(value):
+        return ""
+    decimals = decimals_of(sigma)
+    unit = "\N{MICRO SIGN}g/cm\N{SUPERSCRIPT TWO}"
+    return f"{fixed(value, decimals)} {_plus_minus(sigma, decimals)} {unit}"
 
 
 def _plus_minus(sigma: float, decimals: int) -> str:
