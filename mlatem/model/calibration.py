@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,23 @@ class Estimate:
     """None where it was not measured."""
     origin: Origin
     """"file" means measured on the data or read from the file."""
+
+
+@dataclass(frozen=True)
+class DetectorAxis:
+    """Energy axis and resolution of one of several detectors."""
+
+    name: str
+    share: float
+    """Part of the counts in the fitted window that it detected."""
+    energy_offset_kev: Estimate
+    energy_gain: Estimate
+    noise_ev: Estimate
+    """Electronic noise, FWHM."""
+
+    def corrected(self, energy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The file's energy axis (keV) as this detector sees it; shape kept."""
+        return energy * (1.0 + self.energy_gain.value) + self.energy_offset_kev.value
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,19 @@ class Calibration:
     """Of the sum spectrum in the window."""
     decisions: tuple[Decision, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    line_factors: Mapping[str, Estimate] = field(default_factory=dict)
+    """On the tabulated intensities of sub-shells, "Pt M5", as the sum spectrum shows them. The
+    strongest sub-shell of each element's best known family stays at one and is not named."""
+    offset_gain_correlation: float | None = None
+    """Of the uncertainties of offset and gain; None where not both were fitted."""
+    resolution_ev: Estimate | None = None
+    """FWHM at Mn Ka, 5.9 keV, that noise and Fano factor give together."""
+    pile_up: Estimate | None = None
+    """Part of the counts in the window that are sum peaks; None leaves them out."""
+    detectors: tuple[DetectorAxis, ...] = ()
+    """Where the file keeps the spectra of several detectors apart; empty otherwise."""
+    spectrum: tuple[float, ...] = ()
+    """Sum of all spectra on the whole axis of the file, on which all this was measured."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -70,6 +100,15 @@ class Calibration:
     def corrected(self, energy: NDArray[np.float64]) -> NDArray[np.float64]:
         """The file's energy axis (keV) with offset and gain applied; shape kept."""
         return energy * (1.0 + self.energy_gain.value) + self.energy_offset_kev.value
+
+    def on_file_axis(self, corrected: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The inverse of `corrected`."""
+        return (corrected - self.energy_offset_kev.value) / (1.0 + self.energy_gain.value)
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """Values of the line factors."""
+        return {name: factor.value for name, factor in self.line_factors.items()}
 
     def validate(self) -> None:
         """Check elements, window and composition.
@@ -94,6 +133,14 @@ class Calibration:
         total = sum(self.composition.values())
         if self.composition and not math.isclose(total, 1.0, rel_tol=1e-6):
             raise InputError(f"mean composition adds up to {total:.6g}, expected 1")
+        share = sum(detector.share for detector in self.detectors)
+        if self.detectors and not math.isclose(share, 1.0, rel_tol=1e-6):
+            raise InputError(f"shares of the detectors add up to {share:.6g}, expected 1")
+        if self.spectrum and len(self.spectrum) < self.stop_channel:
+            raise InputError(
+                f"sum spectrum has {len(self.spectrum)} channels but the fitted window ends at "
+                f"{self.stop_channel}: calibrate this dataset again"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The calibration as JSON-safe values."""
@@ -115,6 +162,18 @@ class Calibration:
             fields[name] = Estimate(**fields[name])
         for name in ("elements", "system_elements"):
             fields[name] = tuple(fields[name])
+        factors = fields.get("line_factors", {})
+        fields["line_factors"] = {name: Estimate(**factor) for name, factor in factors.items()}
+        for name in ("resolution_ev", "pile_up"):
+            if fields.get(name) is not None:
+                fields[name] = Estimate(**fields[name])
+        fields["detectors"] = tuple(_detector(d) for d in fields.get("detectors", ()))
+        fields["spectrum"] = tuple(fields.get("spectrum", ()))
         fields["decisions"] = tuple(Decision(**d) for d in fields["decisions"])
         fields["verdicts"] = tuple(Verdict(**v) for v in fields["verdicts"])
         return cls(**fields)
+
+
+def _detector(values: Mapping[str, Any]) -> DetectorAxis:
+    names = ("energy_offset_kev", "energy_gain", "noise_ev")
+    return DetectorAxis(**{**values, **{name: Estimate(**values[name]) for name in names}})
