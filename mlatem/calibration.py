@@ -6,20 +6,23 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import xarray as xr
 
 from mlatem import settings as _settings
 from mlatem.elements import check_symbols
 from mlatem.errors import InputError
-from mlatem.model import Acquisition, Calibration, Dictionary, Estimate, SpectrumImage
+from mlatem.model import Acquisition, Calibration, Estimate, SpectrumImage
 from mlatem.passes import TileSource, sum_spectrum_pass
 from mlatem.physics.atomic import density_g_cm3
-from mlatem.physics.dictionary import edxs_dictionary
-from mlatem.preprocessing.calibrate import Known
+from mlatem.physics.detector import fwhm_ev
+from mlatem.physics.dictionary import dictionary_from_calibration, edxs_dictionary
+from mlatem.preprocessing.calibrate import Known, Physics
 from mlatem.preprocessing.calibrate import calibrate as calibrate_spectrum
+from mlatem.preprocessing.detectors import NO_DETECTORS, DetectorSpectra
 from mlatem.units import mass_thickness_kg_m2
 
 _logger = logging.getLogger(__name__)
@@ -37,6 +40,7 @@ def calibrate_image(
     acquisition: Mapping[str, float | str | None],
     edxs: _settings.Edxs,
     settings: _settings.Calibrate,
+    detector_spectra: DetectorSpectra | None = None,
     **options: Any,
 ) -> Calibration:
     """Calibrate a spectrum image on its sum spectrum.
@@ -51,6 +55,8 @@ def calibrate_image(
     acquisition : mapping
         Values of the user that take precedence over the file's.
     edxs, settings : settings records
+    detector_spectra : DetectorSpectra, optional
+        Where the file keeps the spectra of several detectors apart.
     **options
         `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
 
@@ -64,39 +70,12 @@ def calibrate_image(
     source = TileSource(
         image.counts, slice(0, image.shape[2]), label=image.name or "counts", **options
     )
-    known = _known(image, known_values, elements, system_elements, edxs)
-    density = _density(known_values)
-
-    def build(
-        energy: NDArray[np.float64], noise_ev: float, thickness: float, composition: Any
-    ) -> Dictionary:
-        return edxs_dictionary(
-            energy,
-            elements=known.elements,
-            system_elements=known.system_elements,
-            beam_energy_kev=known.beam_energy_kev.value,
-            noise_ev=noise_ev,
-            fano=known.fano.value,
-            detector=edxs.detector,
-            n_background=edxs.n_background,
-            take_off_angle_deg=known.take_off_angle_deg.value,
-            mass_thickness_kg_m2=thickness,
-            composition=composition,
-        )
-
-    def mass_thickness(composition: Mapping[str, float]) -> Estimate:
-        if known.thickness_nm is None:
-            return Estimate(0.0, None, "default")
-        assumed = density or Estimate(density_g_cm3(composition), None, "default")
-        value = mass_thickness_kg_m2(known.thickness_nm.value, assumed.value)
-        return Estimate(value, None, assumed.origin)
-
+    known = _known(image, known_values, elements, system_elements, edxs, detector_spectra)
     calibration = calibrate_spectrum(
         sum_spectrum_pass(source),
         image.energy,
         known,
-        build,
-        mass_thickness,
+        _physics(known, _density(known_values), edxs),
         edxs=edxs,
         options=settings,
     )
@@ -111,18 +90,67 @@ def calibrate_image(
     return calibration
 
 
+def detectors_from_array(spectra: xr.DataArray) -> DetectorSpectra:
+    """Spectra of detectors from a labelled array of dimensions detector and energy.
+
+    Raises
+    ------
+    InputError
+        If the dimensions are others, or counts are negative.
+    """
+    if set(spectra.dims) != {"detector", "energy"}:
+        raise InputError(
+            f"spectra of the detectors have dimensions {spectra.dims}: expected detector and energy"
+        )
+    counts = np.asarray(spectra.transpose("detector", "energy").values, dtype=np.float64)
+    names = spectra["detector"].values if "detector" in spectra.coords else range(len(counts))
+    return DetectorSpectra(tuple(str(name) for name in names), counts)
+
+
+def _physics(known: Known, density: Estimate | None, edxs: _settings.Edxs) -> Physics:
+    """The functions of physics for one dataset."""
+
+    def mass_thickness(composition: Mapping[str, float]) -> Estimate:
+        if known.thickness_nm is None:
+            return Estimate(0.0, None, "default")
+        assumed = density or Estimate(density_g_cm3(composition), None, "default")
+        value = mass_thickness_kg_m2(known.thickness_nm.value, assumed.value)
+        return Estimate(value, None, assumed.origin)
+
+    return Physics(
+        build=partial(
+            edxs_dictionary,
+            elements=known.elements,
+            system_elements=known.system_elements,
+            beam_energy_kev=known.beam_energy_kev.value,
+            detector=edxs.detector,
+            n_background=edxs.n_background,
+            take_off_angle_deg=known.take_off_angle_deg.value,
+        ),
+        dictionary=partial(dictionary_from_calibration, edxs=edxs),
+        mass_thickness=mass_thickness,
+        resolution_ev=lambda noise_ev, fano: float(fwhm_ev(_MN_K_ALPHA_KEV, noise_ev, fano)),
+    )
+
+
 def _known(
     image: SpectrumImage,
     acquisition: Acquisition,
     elements: Sequence[str],
     system_elements: Sequence[str] | None,
     edxs: _settings.Edxs,
+    detectors: DetectorSpectra | None,
 ) -> Known:
     elements = check_symbols(elements)
     if system_elements is None:
         system_elements = [e for e in edxs.system_elements if e not in elements]
     thickness = _number(acquisition, "thickness_nm")
-    ny, nx, _ = image.shape
+    ny, nx, n_energy = image.shape
+    if detectors is not None and detectors.counts.shape[1] != n_energy:
+        raise InputError(
+            f"spectra of the detectors have {detectors.counts.shape[1]} channels, the map "
+            f"{n_energy}: give them on the axis of the map"
+        )
     return Known(
         elements=elements,
         system_elements=check_symbols(system_elements),
@@ -132,6 +160,7 @@ def _known(
         fano=Estimate(edxs.detector.fano, None, "default"),
         n_pixels=ny * nx,
         thickness_nm=thickness,
+        detectors=detectors or NO_DETECTORS,
     )
 
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 from os import PathLike
 
 from mlatem import settings as _settings
-from mlatem.calibration import calibrate_image
+from mlatem.calibration import calibrate_image, detectors_from_array
 from mlatem.io.atomic import write_json
+from mlatem.io.store import open_store
 from mlatem.sheet import DatasetRow
 from mlatem.steps.inputs import open_source
 from mlatem.steps.progress import progress
@@ -42,6 +43,7 @@ def calibrate(
         As `mlatem.calibrate`.
     """
     image, tile_shape = open_source(store)
+    spectra = open_store(store)["edxs"].to_dataset().get("detector_spectra")
     with progress("calibrate") as advance:
         result = calibrate_image(
             image,
@@ -50,6 +52,7 @@ def calibrate(
             acquisition=row.acquisition,
             edxs=edxs,
             settings=settings,
+            detector_spectra=None if spectra is None else detectors_from_array(spectra),
             tile_shape=tile_shape,
             threads=threads,
             progress=advance,
