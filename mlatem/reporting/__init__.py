@@ -2,7 +2,7 @@
 """Pages and pictures for people."""
 
 from mlatem.reporting.index import campaign_frame, render_index
-from mlatem.reporting.inputs import IndexEntry, RenderedReport, ReportInputs, Survey
+from mlatem.reporting.inputs import IndexEntry, RenderedReport, ReportInputs, SumFit, Survey
 from mlatem.reporting.page import render_report
 from mlatem.reporting.tables import main_elements
 
@@ -10,6 +10,7 @@ __all__ = [
     "IndexEntry",
     "RenderedReport",
     "ReportInputs",
+    "SumFit",
     "Survey",
     "campaign_frame",
     "main_elements",

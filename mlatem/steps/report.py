@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 import mlatem
 from mlatem import settings as _settings
@@ -30,8 +31,10 @@ from mlatem.model import (
     SpectrumImage,
     Verdict,
 )
+from mlatem.physics.dictionary import dictionary_from_calibration
+from mlatem.preprocessing.poisson_fit import fit_counts
 from mlatem.quantification.verdicts import verdicts as quantification_verdicts
-from mlatem.reporting import ReportInputs, Survey, main_elements, render_report
+from mlatem.reporting import ReportInputs, SumFit, Survey, main_elements, render_report
 from mlatem.sheet import DatasetRow, dataset_name
 from mlatem.steps.inputs import content_of, load_calibration, open_source
 
@@ -150,6 +153,7 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
         calibration=calibration,
         acquisition=image.acquisition.updated(row.acquisition, "user"),
         survey=_survey(load_survey(files.store)),
+        sum_fit=_sum_fit(image.energy, calibration, settings),
         basis=basis,
         decisions=_decisions(calibration, lowrank, factorization),
         verdicts=(
@@ -162,6 +166,16 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
         total_counts=float(open_store(files.store)["edxs"]["counts"].attrs["total_counts"]),
         settings=settings.report,
     )
+
+
+def _sum_fit(
+    energy: NDArray[np.float64], calibration: Calibration, settings: _settings.Settings
+) -> SumFit | None:
+    if not calibration.spectrum:
+        return None
+    dictionary = dictionary_from_calibration(energy, calibration, settings.edxs)
+    counts = np.array(calibration.spectrum)[calibration.window]
+    return SumFit(dictionary, counts, fit_counts(counts, dictionary.columns).coefficient)
 
 
 def _decisions(
