@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from mlatem import settings as _settings
-from mlatem.calibration import calibrate_image
+from mlatem.calibration import calibrate_image, detectors_from_array
 from mlatem.denoising.rank import low_rank, rank_decision
 from mlatem.denoising.scores import reconstruct as reconstruct_counts
 from mlatem.errors import InputError
@@ -48,6 +48,7 @@ from mlatem.physics.dictionary import dictionary_from_calibration
 from mlatem.physics.family_factors import calibrated_family_factors
 from mlatem.physics.own_columns import own_columns
 from mlatem.physics.standardless import usual_lines
+from mlatem.preprocessing.detectors import DetectorSpectra
 from mlatem.quantification.absorption import absorption_sigma, transmission
 from mlatem.quantification.edxs import quantify as quantify_phases
 from mlatem.quantification.factor_effects import factor_effects
@@ -71,7 +72,8 @@ def spectrum_image(data: SpectrumImageLike) -> SpectrumImage:
     data : SpectrumImage, Dataset or DataTree
         A dataset as in the group `edxs` of what `mlatem.read` and `mlatem.open` return, or the
         whole tree. One of your own needs `counts` and the coordinates y and x in nm and energy in
-        keV; its attributes may be missing.
+        keV; its attributes may be missing. A single spectrum, `counts` (energy), becomes a map
+        of one pixel.
 
     Raises
     ------
@@ -89,6 +91,9 @@ def spectrum_image(data: SpectrumImageLike) -> SpectrumImage:
         )
     technique = data.attrs.get("technique", "eels" if "energy_loss" in data.coords else "edxs")
     dims = ("y", "x", "energy" if technique == "edxs" else "energy_loss")
+    if data["counts"].dims == dims[2:]:
+        alone = data.drop_vars(["y", "x"], errors="ignore")
+        data = alone.assign(counts=alone["counts"].expand_dims(y=[0.0], x=[0.0]))
     missing = [dim for dim in dims if dim not in data.coords]
     if missing or set(data["counts"].dims) != set(dims):
         raise InputError(
@@ -102,7 +107,7 @@ def spectrum_image(data: SpectrumImageLike) -> SpectrumImage:
     return image_from_frame(frame, data["counts"].transpose(*dims).data)
 
 
-def calibrate(
+def calibrate(  # noqa: PLR0913 - one keyword per thing that may be known
     data: SpectrumImageLike,
     elements: Sequence[str],
     *,
@@ -111,6 +116,7 @@ def calibrate(
     density_g_cm3: float | None = None,
     beam_energy_kev: float | None = None,
     take_off_angle_deg: float | None = None,
+    detector_spectra: xr.DataArray | DetectorSpectra | None = None,
     edxs: _settings.Edxs | None = None,
     settings: _settings.Calibrate | None = None,
     factor_table: FactorTable | None = None,
@@ -121,6 +127,7 @@ def calibrate(
     Parameters
     ----------
     data : SpectrumImage, Dataset or DataTree
+        A map, or a single spectrum: a dataset with `counts` (energy).
     elements : sequence of str
         Elements of the specimen.
     system_elements : sequence of str, optional
@@ -130,6 +137,9 @@ def calibrate(
         estimated from the composition.
     beam_energy_kev, take_off_angle_deg : float, optional
         Take precedence over the file's.
+    detector_spectra : DataArray of shape (detector, energy), optional
+        Sum spectra of the detectors, on the axis of the file; the variable of that name in the
+        data if not given. Each detector then has an axis and a resolution of its own.
     edxs, settings : settings records, optional
     factor_table : FactorTable, optional
         From `mlatem.read_factors`: factors in place of the computed intensities of lines.
@@ -145,6 +155,12 @@ def calibrate(
     InputError
         If the beam energy is not known, an element is unknown, or the sum spectrum cannot be used.
     """
+    if detector_spectra is None and isinstance(data, xr.DataTree):
+        detector_spectra = data.children.get("edxs", data).to_dataset().get("detector_spectra")
+    elif detector_spectra is None and isinstance(data, xr.Dataset):
+        detector_spectra = data.get("detector_spectra")
+    if isinstance(detector_spectra, xr.DataArray):
+        detector_spectra = detectors_from_array(detector_spectra)
     return calibrate_image(
         spectrum_image(data),
         elements=elements,
@@ -158,6 +174,7 @@ def calibrate(
         edxs=edxs or _settings.Edxs(),
         settings=settings or _settings.Calibrate(),
         factor_table=factor_table,
+        detector_spectra=detector_spectra,
         **options,
     )
 

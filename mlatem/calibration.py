@@ -7,9 +7,11 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from mlatem import settings as _settings
@@ -26,12 +28,14 @@ from mlatem.model import (
 )
 from mlatem.passes import TileSource, sum_spectrum_pass
 from mlatem.physics.atomic import density_g_cm3
-from mlatem.physics.dictionary import edxs_dictionary
+from mlatem.physics.detector import fwhm_ev
+from mlatem.physics.dictionary import dictionary_from_calibration, edxs_dictionary
 from mlatem.physics.dose import electrons_per_pixel
-from mlatem.physics.family_factors import families_between, family_factors, line_factors
+from mlatem.physics.family_factors import corrected_line_factors
 from mlatem.physics.geometry import Geometry, geometry_of
-from mlatem.preprocessing.calibrate import Known
+from mlatem.preprocessing.calibrate import Known, Physics
 from mlatem.preprocessing.calibrate import calibrate as calibrate_spectrum
+from mlatem.preprocessing.detectors import NO_DETECTORS, DetectorSpectra
 from mlatem.units import mass_thickness_kg_m2
 
 _logger = logging.getLogger(__name__)
@@ -50,6 +54,7 @@ def calibrate_image(
     edxs: _settings.Edxs,
     settings: _settings.Calibrate,
     factor_table: FactorTable | None = None,
+    detector_spectra: DetectorSpectra | None = None,
     **options: Any,
 ) -> Calibration:
     """Calibrate a spectrum image on its sum spectrum.
@@ -66,6 +71,8 @@ def calibrate_image(
     edxs, settings : settings records
     factor_table : FactorTable, optional
         Factors in place of the computed intensities of lines; needs one for every element.
+    detector_spectra : DetectorSpectra, optional
+        Where the file keeps the spectra of several detectors apart.
     **options
         `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
 
@@ -80,57 +87,29 @@ def calibrate_image(
         image.counts, slice(0, image.shape[2]), label=image.name or "counts", **options
     )
     geometry = geometry_of(known_values, edxs.detector.take_off_angle_deg)
-    known = _known(image, known_values, elements, system_elements, edxs, geometry)
-    density = _density(known_values)
+    known = replace(
+        _known(image, known_values, elements, system_elements, edxs, geometry),
+        detectors=_checked_detectors(detector_spectra, image.shape[2]),
+        factor_table=factor_table,
+    )
     if factor_table is not None:
         factor_table.at(known.beam_energy_kev.value).check_elements(known.elements)
-
-    def build(
-        energy: NDArray[np.float64], noise_ev: float, thickness: float, composition: Any
-    ) -> Dictionary:
-        return edxs_dictionary(
-            energy,
-            elements=known.elements,
-            system_elements=known.system_elements,
-            beam_energy_kev=known.beam_energy_kev.value,
-            noise_ev=noise_ev,
-            fano=known.fano.value,
-            detector=edxs.detector,
-            n_background=edxs.n_background,
-            take_off_angle_deg=geometry.take_off_angles_deg,
-            mass_thickness_kg_m2=thickness,
-            composition=composition,
-            line_factors=_line_factors(energy, known, factor_table, edxs.detector),
-        )
-
-    def mass_thickness(composition: Mapping[str, float]) -> Estimate:
-        if known.thickness_nm is None:
-            return Estimate(0.0, None, "default")
-        assumed = density or Estimate(density_g_cm3(composition), None, "default")
-        value = mass_thickness_kg_m2(known.thickness_nm.value, assumed.value)
-        return Estimate(value, None, assumed.origin)
-
     calibration = calibrate_spectrum(
         sum_spectrum_pass(source),
         image.energy,
         known,
-        build,
-        mass_thickness,
+        _physics(known, _density(known_values), edxs),
         edxs=edxs,
         options=settings,
     )
+    table_decisions = () if factor_table is None else (_factor_decision(factor_table),)
     calibration = replace(
         calibration,
         electrons_per_pixel=electrons_per_pixel(known_values, known.n_pixels),
         solid_angle_sr=_solid_angle(known_values),
+        decisions=(*calibration.decisions, *table_decisions, _take_off_decision(geometry)),
+        verdicts=(*calibration.verdicts, *geometry.warnings),
     )
-    if factor_table is not None:
-        calibration = replace(
-            calibration,
-            factor_table=factor_table,
-            decisions=(*calibration.decisions, _factor_decision(factor_table)),
-        )
-    calibration = _with_geometry(calibration, geometry)
     _logger.info(
         "calibrated %s: offset %.1f eV, gain %.1e, noise %.0f eV, deviance per dof %.2f",
         image.shape,
@@ -140,6 +119,62 @@ def calibrate_image(
         calibration.deviance_per_dof,
     )
     return calibration
+
+
+def detectors_from_array(spectra: xr.DataArray) -> DetectorSpectra:
+    """Spectra of detectors from a labelled array of dimensions detector and energy.
+
+    Raises
+    ------
+    InputError
+        If the dimensions are others, or counts are negative.
+    """
+    if set(spectra.dims) != {"detector", "energy"}:
+        raise InputError(
+            f"spectra of the detectors have dimensions {spectra.dims}: expected detector and energy"
+        )
+    counts = np.asarray(spectra.transpose("detector", "energy").values, dtype=np.float64)
+    names = spectra["detector"].values if "detector" in spectra.coords else range(len(counts))
+    return DetectorSpectra(tuple(str(name) for name in names), counts)
+
+
+def _physics(known: Known, density: Estimate | None, edxs: _settings.Edxs) -> Physics:
+    """The functions of physics for one dataset."""
+
+    def mass_thickness(composition: Mapping[str, float]) -> Estimate:
+        if known.thickness_nm is None:
+            return Estimate(0.0, None, "default")
+        assumed = density or Estimate(density_g_cm3(composition), None, "default")
+        value = mass_thickness_kg_m2(known.thickness_nm.value, assumed.value)
+        return Estimate(value, None, assumed.origin)
+
+    def build(energy: NDArray[np.float64], **options: Any) -> Dictionary:
+        fitted = options.pop("line_factors", None) or {}
+        return edxs_dictionary(
+            energy,
+            elements=known.elements,
+            system_elements=known.system_elements,
+            beam_energy_kev=known.beam_energy_kev.value,
+            detector=edxs.detector,
+            n_background=edxs.n_background,
+            take_off_angle_deg=known.take_off_angles_deg,
+            line_factors=corrected_line_factors(
+                energy,
+                {name: Estimate(float(value), None, "file") for name, value in fitted.items()},
+                known.factor_table,
+                elements=known.elements,
+                beam_energy_kev=known.beam_energy_kev.value,
+                detector=edxs.detector,
+            ),
+            **options,
+        )
+
+    return Physics(
+        build=build,
+        dictionary=partial(dictionary_from_calibration, edxs=edxs),
+        mass_thickness=mass_thickness,
+        resolution_ev=lambda noise_ev, fano: float(fwhm_ev(_MN_K_ALPHA_KEV, noise_ev, fano)),
+    )
 
 
 def _known(
@@ -160,6 +195,7 @@ def _known(
         system_elements=check_symbols(system_elements),
         beam_energy_kev=_beam_energy(image, acquisition),
         take_off_angle_deg=Estimate(geometry.effective_angle_deg, None, geometry.origin),
+        take_off_angles_deg=geometry.take_off_angles_deg,
         noise_ev=_noise(acquisition, edxs.detector),
         fano=Estimate(edxs.detector.fano, None, "default"),
         n_pixels=ny * nx,
@@ -167,24 +203,20 @@ def _known(
     )
 
 
+def _checked_detectors(detectors: DetectorSpectra | None, n_energy: int) -> DetectorSpectra:
+    if detectors is None:
+        return NO_DETECTORS
+    if detectors.counts.shape[1] != n_energy:
+        raise InputError(
+            f"spectra of the detectors have {detectors.counts.shape[1]} channels, the map "
+            f"{n_energy}: give them on the axis of the map"
+        )
+    return detectors
+
+
 def _solid_angle(acquisition: Acquisition) -> Estimate | None:
     angle = _number(acquisition, "solid_angle_sr")
     return angle if angle is not None and angle.value > 0 else None
-
-
-def _line_factors(
-    energy: NDArray[np.float64],
-    known: Known,
-    table: FactorTable | None,
-    detector: _settings.Detector,
-) -> dict[str, float]:
-    """Factors of a table on the computed intensities of lines."""
-    if table is None:
-        return {}
-    beam = known.beam_energy_kev.value
-    families = families_between(known.elements, beam, energy)
-    factors = family_factors(families, beam_energy_kev=beam, detector=detector, table=table)
-    return line_factors(factors, known.elements, beam_energy_kev=beam, detector=detector)
 
 
 def _factor_decision(table: FactorTable) -> Decision:
@@ -215,16 +247,6 @@ def _beam_energy(image: SpectrumImage, acquisition: Acquisition) -> Estimate:
             "the column beam_energy_kev of the sample sheet"
         )
     return energy
-
-
-def _with_geometry(calibration: Calibration, geometry: Geometry) -> Calibration:
-    several = len(geometry.take_off_angles_deg) > 1
-    return replace(
-        calibration,
-        take_off_angles_deg=geometry.take_off_angles_deg if several else (),
-        decisions=(*calibration.decisions, _take_off_decision(geometry)),
-        verdicts=(*calibration.verdicts, *geometry.warnings),
-    )
 
 
 def _take_off_decision(geometry: Geometry) -> Decision:

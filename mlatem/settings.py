@@ -135,12 +135,20 @@ class Edxs(_Record):
 class Calibrate(_Record):
     """Fit of the energy axis and the detector's resolution on the sum spectrum."""
 
-    fit: bool = Field(True, description="Fit offset, gain and noise; false takes the file's axis.")
+    fit: bool = Field(
+        True, description="Fit offset, gain and resolution; false takes the file's axis."
+    )
     min_counts: Positive = Field(
         5000.0, description="Fewest counts in the window on which the axis is fitted."
     )
     max_offset_ev: Positive = Field(40.0, description="Largest shift that is looked for, eV.")
     max_gain: Positive = Field(4e-3, description="Largest relative gain error that is looked for.")
+    line_factors: bool = Field(
+        True, description="Fit intensities of strong sub-shells; false takes those of the tables."
+    )
+    per_detector: bool = Field(
+        True, description="An axis for each detector whose spectrum the file keeps apart."
+    )
 
 
 class Denoise(_Record):

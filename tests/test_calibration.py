@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import mlatem
 from mlatem import settings
@@ -144,3 +145,64 @@ def test_a_missing_beam_energy_says_where_to_give_it():
 def test_a_map_without_counts_is_refused():
     with pytest.raises(InputError, match="no counts"):
         mlatem.calibrate(image(total=0), list(TRUTH))
+
+
+def test_a_single_spectrum_is_calibrated_as_a_map_of_one_pixel():
+    si = image()
+    counts = si.counts.sum(axis=(0, 1))
+    data = xr.Dataset({"counts": ("energy", counts)}, coords={"energy": ENERGY})
+    alone = mlatem.calibrate(data, list(TRUTH), beam_energy_kev=200.0)
+    whole = mlatem.calibrate(si, list(TRUTH))
+    assert alone.energy_offset_kev == whole.energy_offset_kev
+    assert mlatem.edxs_dictionary(data, alone).channels == alone.window
+
+
+def test_the_record_holds_the_spectrum_and_what_is_known_of_the_axis():
+    si = image()
+    calibration = mlatem.calibrate(si, list(TRUTH))
+    np.testing.assert_array_equal(calibration.spectrum, si.counts.sum(axis=(0, 1)))
+    assert -1 < calibration.offset_gain_correlation < 0
+    assert calibration.resolution_ev.sigma < 2.0
+
+
+def two_detectors(*, shifts_ev=(-12.0, 12.0), seed=5):
+    """Sum spectra of detectors whose axes differ, and the map that they make up."""
+    window = slice(40, 1200)
+    spectra = np.zeros((2, ENERGY.size))
+    for row, shift in zip(spectra, shifts_ev, strict=True):
+        dictionary = edxs_dictionary(
+            ENERGY[window] + 1e-3 * shift, elements=list(TRUTH), beam_energy_kev=200.0
+        )
+        lines = np.array([*TRUTH.values()]) @ dictionary.columns[:3]
+        background = dictionary.columns[3:].sum(axis=0)
+        row[window] = 0.8 * lines / lines.sum() + 0.2 * background / background.sum()
+    counts = np.random.default_rng(seed).poisson(3e5 * spectra)
+    return xr.DataArray(counts, dims=("detector", "energy"), coords={"detector": ["A", "B"]})
+
+
+def test_detectors_get_axes_of_their_own_and_the_sum_fits_better():
+    spectra = two_detectors()
+    data = xr.Dataset(
+        {"counts": ("energy", spectra.values.sum(axis=0)), "detector_spectra": spectra},
+        coords={"energy": ENERGY},
+    )
+    found = mlatem.calibrate(data, list(TRUTH), beam_energy_kev=200.0)
+    assert [detector.name for detector in found.detectors] == ["A", "B"]
+    for detector, shift in zip(found.detectors, (-0.012, 0.012), strict=True):
+        offset = detector.energy_offset_kev
+        assert abs(offset.value - shift) < 5 * offset.sigma
+        assert abs(detector.noise_ev.value - 50.0) < 5 * detector.noise_ev.sigma
+    pooled = mlatem.calibrate(
+        data,
+        list(TRUTH),
+        beam_energy_kev=200.0,
+        settings=settings.Calibrate(per_detector=False),
+    )
+    assert pooled.detectors == ()
+    assert found.deviance_per_dof < pooled.deviance_per_dof
+
+
+def test_spectra_of_detectors_on_another_axis_are_refused():
+    spectra = two_detectors().isel(energy=slice(0, 100))
+    with pytest.raises(InputError, match="100 channels, the map 1200"):
+        mlatem.calibrate(image(), list(TRUTH), detector_spectra=spectra)

@@ -3,7 +3,7 @@
 
 from mlatem.model.acquisition import Acquisition, Value
 from mlatem.model.basis import Basis
-from mlatem.model.calibration import Calibration, Estimate
+from mlatem.model.calibration import Calibration, DetectorAxis, Estimate
 from mlatem.model.counts import SparseCounts, thin
 from mlatem.model.dictionary import Dictionary
 from mlatem.model.factor_table import Factor, FactorTable
@@ -19,6 +19,7 @@ __all__ = [
     "Basis",
     "Calibration",
     "Decision",
+    "DetectorAxis",
     "Dictionary",
     "Estimate",
     "Factor",

@@ -30,6 +30,23 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class DetectorAxis:
+    """Energy axis and resolution of one of several detectors."""
+
+    name: str
+    share: float
+    """Part of the counts in the fitted window that it detected."""
+    energy_offset_kev: Estimate
+    energy_gain: Estimate
+    noise_ev: Estimate
+    """Electronic noise, FWHM."""
+
+    def corrected(self, energy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The file's energy axis (keV) as this detector sees it; shape kept."""
+        return energy * (1.0 + self.energy_gain.value) + self.energy_offset_kev.value
+
+
+@dataclass(frozen=True)
 class Calibration:
     """Everything that, with the settings, determines the dictionary of a dataset."""
 
@@ -64,6 +81,16 @@ class Calibration:
     line_factors: Mapping[str, Estimate] = field(default_factory=dict)
     """On the tabulated intensities of sub-shells, "Pt M5", as the sum spectrum shows them. The
     strongest sub-shell of each element's best known family stays at one and is not named."""
+    offset_gain_correlation: float | None = None
+    """Of the uncertainties of offset and gain; None where not both were fitted."""
+    resolution_ev: Estimate | None = None
+    """FWHM at Mn Ka, 5.9 keV, that noise and Fano factor give together."""
+    pile_up: Estimate | None = None
+    """Part of the counts in the window that are sum peaks; None leaves them out."""
+    detectors: tuple[DetectorAxis, ...] = ()
+    """Where the file keeps the spectra of several detectors apart; empty otherwise."""
+    spectrum: tuple[float, ...] = ()
+    """Sum of all spectra on the whole axis of the file, on which all this was measured."""
     factor_table: FactorTable | None = None
     """Factors that correct the computed intensities of lines; None where none were given."""
     electrons_per_pixel: Estimate | None = None
@@ -88,6 +115,15 @@ class Calibration:
         """The file's energy axis (keV) with offset and gain applied; shape kept."""
         return energy * (1.0 + self.energy_gain.value) + self.energy_offset_kev.value
 
+    def on_file_axis(self, corrected: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The inverse of `corrected`."""
+        return (corrected - self.energy_offset_kev.value) / (1.0 + self.energy_gain.value)
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """Values of the line factors."""
+        return {name: factor.value for name, factor in self.line_factors.items()}
+
     def validate(self) -> None:
         """Check elements, window and composition.
 
@@ -111,6 +147,14 @@ class Calibration:
         total = sum(self.composition.values())
         if self.composition and not math.isclose(total, 1.0, rel_tol=1e-6):
             raise InputError(f"mean composition adds up to {total:.6g}, expected 1")
+        share = sum(detector.share for detector in self.detectors)
+        if self.detectors and not math.isclose(share, 1.0, rel_tol=1e-6):
+            raise InputError(f"shares of the detectors add up to {share:.6g}, expected 1")
+        if self.spectrum and len(self.spectrum) < self.stop_channel:
+            raise InputError(
+                f"sum spectrum has {len(self.spectrum)} channels but the fitted window ends at "
+                f"{self.stop_channel}: calibrate this dataset again"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The calibration as JSON-safe values."""
@@ -130,11 +174,12 @@ class Calibration:
             "mass_thickness_kg_m2",
         ):
             fields[name] = Estimate(**fields[name])
-        for name in ("elements", "system_elements", "take_off_angles_deg"):
+        for name in ("elements", "system_elements", "take_off_angles_deg", "spectrum"):
             fields[name] = tuple(fields.get(name, ()))
+        fields["detectors"] = tuple(_detector(d) for d in fields.get("detectors", ()))
         fields["decisions"] = tuple(Decision(**d) for d in fields["decisions"])
         fields["verdicts"] = tuple(Verdict(**v) for v in fields["verdicts"])
-        for name in ("electrons_per_pixel", "solid_angle_sr"):
+        for name in ("electrons_per_pixel", "solid_angle_sr", "resolution_ev", "pile_up"):
             fields[name] = Estimate(**fields[name]) if fields.get(name) else None
         fields["line_factors"] = {
             name: Estimate(**values) for name, values in fields.get("line_factors", {}).items()
@@ -142,3 +187,8 @@ class Calibration:
         table = fields.get("factor_table")
         fields["factor_table"] = None if table is None else FactorTable.from_dict(table)
         return cls(**fields)
+
+
+def _detector(values: Mapping[str, Any]) -> DetectorAxis:
+    names = ("energy_offset_kev", "energy_gain", "noise_ev")
+    return DetectorAxis(**{**values, **{name: Estimate(**values[name]) for name in names}})

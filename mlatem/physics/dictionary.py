@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mlatem import settings
 from mlatem.elements import check_symbols
@@ -204,22 +204,47 @@ def dictionary_on_axis(
     ------
     InputError
         As `edxs_dictionary`.
+
+    Notes
+    -----
+    Where detectors have axes and resolutions of their own, a column is the sum of theirs, each
+    with its share of the counts.
     """
-    return edxs_dictionary(
-        energy,
-        elements=calibration.elements,
-        system_elements=calibration.system_elements,
-        beam_energy_kev=calibration.beam_energy_kev.value,
-        noise_ev=calibration.noise_ev.value,
-        fano=calibration.fano.value,
-        detector=edxs.detector,
-        n_background=edxs.n_background,
-        take_off_angle_deg=calibration.take_off,
-        mass_thickness_kg_m2=calibration.mass_thickness_kg_m2.value,
-        composition=calibration.composition or None,
-        line_factors=calibrated_line_factors(energy, calibration, edxs.detector),
-        split=split,
-    )
+    axis = np.asarray(energy, dtype=np.float64)
+    measured = np.array(calibration.spectrum[calibration.window])
+    has_pile_up = calibration.pile_up is not None and measured.size == axis.size
+    line_factors = calibrated_line_factors(axis, calibration, edxs.detector)
+
+    def on(own_axis: NDArray[np.float64], noise_ev: float) -> Dictionary:
+        return edxs_dictionary(
+            own_axis,
+            elements=calibration.elements,
+            system_elements=calibration.system_elements,
+            beam_energy_kev=calibration.beam_energy_kev.value,
+            noise_ev=noise_ev,
+            fano=calibration.fano.value,
+            detector=edxs.detector,
+            n_background=edxs.n_background,
+            take_off_angle_deg=calibration.take_off,
+            mass_thickness_kg_m2=calibration.mass_thickness_kg_m2.value,
+            composition=calibration.composition or None,
+            line_factors=line_factors,
+            pile_up=measured if has_pile_up else None,
+            split=split,
+        )
+
+    mean = on(axis, calibration.noise_ev.value)
+    if not calibration.detectors:
+        return mean
+    of_file = calibration.on_file_axis(axis)
+    columns = np.zeros_like(mean.columns)
+    for detector in calibration.detectors:
+        own = on(detector.corrected(of_file), detector.noise_ev.value)
+        found = dict(zip(own.names, own.columns, strict=True))
+        # A family of the instrument may end just outside the window for one of the detectors.
+        rows = [found.get(name, row) for name, row in zip(mean.names, mean.columns, strict=True)]
+        columns += detector.share * np.array(rows)
+    return replace(mean, columns=columns)
 
 
 def _check_resolution(noise_ev: float, fano: float) -> None:

@@ -254,19 +254,51 @@ def calibrated_line_factors(
     energy: ArrayLike, calibration: Calibration, detector: settings.Detector
 ) -> dict[str, float]:
     """The line factors of a calibration's dictionary on an axis (keV)."""
-    fitted = {name: estimate.value for name, estimate in calibration.line_factors.items()}
-    if calibration.factor_table is None:
-        return fitted
-    beam = calibration.beam_energy_kev.value
-    families = families_between(calibration.elements, beam, energy)
-    corrected = line_factors(
-        calibrated_family_factors(families, calibration, detector),
-        calibration.elements,
-        beam_energy_kev=beam,
+    return corrected_line_factors(
+        energy,
+        calibration.line_factors,
+        calibration.factor_table,
+        elements=calibration.elements,
+        beam_energy_kev=calibration.beam_energy_kev.value,
         detector=detector,
-        fitted=_of_elements(calibration.elements, calibration.line_factors),
     )
-    return {**fitted, **corrected}
+
+
+def corrected_line_factors(
+    energy: ArrayLike,
+    fitted: Mapping[str, Estimate],
+    table: FactorTable | None,
+    *,
+    elements: Sequence[str],
+    beam_energy_kev: float,
+    detector: settings.Detector,
+) -> dict[str, float]:
+    """Fitted factors of lines with families scaled to a table, as far as there is one.
+
+    Parameters
+    ----------
+    energy : array-like of shape (n_energy,)
+        keV; families outside of it are left alone.
+    fitted : mapping of str to Estimate
+        Factors of families or sub-shells, of specimen and instrument.
+    table : FactorTable or None
+    elements : sequence of str
+        Of the specimen: the table holds for these.
+    beam_energy_kev : float
+    detector : settings.Detector
+    """
+    factors = {name: estimate.value for name, estimate in fitted.items()}
+    if table is None:
+        return factors
+    own = _of_elements(elements, fitted)
+    families = families_between(elements, beam_energy_kev, energy)
+    known = family_factors(
+        families, beam_energy_kev=beam_energy_kev, detector=detector, table=table, fitted=own
+    )
+    scaled = line_factors(
+        known, elements, beam_energy_kev=beam_energy_kev, detector=detector, fitted=own
+    )
+    return {**factors, **scaled}
 
 
 def _of_elements(elements: Sequence[str], fitted: Mapping[str, Estimate]) -> dict[str, Estimate]:

@@ -1,36 +1,52 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Energy axis and resolution of a sum spectrum, by variable projection."""
+"""Energy axis, resolution and line intensities of a sum spectrum, by variable projection."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares, nnls
 
 from mlatem import settings
-from mlatem.model import Dictionary
-from mlatem.preprocessing.poisson_fit import CountsFit, checked_spectrum, fit_counts
+from mlatem.model import Dictionary, Estimate
+from mlatem.preprocessing.grid import grid_start
+from mlatem.preprocessing.poisson_fit import checked_spectrum, fit_counts
+from mlatem.preprocessing.projection import Parameters, Projected, project
+from mlatem.preprocessing.shells import Shells
 
 Array = NDArray[np.float64]
 
-#: Builds the dictionary on an energy axis (keV) for a detector's noise (FWHM, eV).
-Builder = Callable[[Array, float], Dictionary]
+#: Builds the dictionary, split by sub-shell, on an energy axis (keV) for a detector's noise (FWHM,
+#: eV) and Fano factor.
+Builder = Callable[[Array, float, float], Dictionary]
 
 #: Standard deviations of the weak prior, as parts of the largest values that are looked for.
 _PRIOR_SHARE = 0.5
 _PRIOR_NOISE_EV = 15.0
+#: Silicon: measurements and computations lie between 0.11 and 0.13.
+_PRIOR_FANO = 0.01
 _LEAST_NOISE_EV = 5.0
-_OFFSET_STEP_EV = 4.0
-_GAIN_STEPS = 17
+_LEAST_FANO = 0.05
+_LEAST_FACTOR, _LARGEST_FACTOR = 0.05, 20.0
 #: A parameter whose uncertainty is this part of its prior was not determined by the data.
 _UNDETERMINED = 0.7
 #: A correction beyond this part of the largest that is looked for was stopped by that limit.
 _EDGE_SHARE = 0.99
-#: Units in which the parameters are of order one: keV, relative, eV.
-_SCALE = np.array([1e-3, 1e-4, 1.0])
+#: Lines this far apart, each this many sigma above the noise, are needed for a gain.
+LEAST_SPREAD_KEV = 3.0
+_LINE_SIGMA = 10.0
+#: Relative error of the model in a channel: lines above 1 keV, and what is added below by tails,
+#: chemical shifts and the energies of soft lines.
+_MODEL_ERROR = 0.015
+_SOFT_ERROR = 0.15
+_N_AXIS = 4
+_AXIS_STEP = np.array([2e-4, 2e-5, 0.5, 1e-3])
+_FACTOR_STEP = 1e-3
+_CACHED = 32
+_SOFT_KEV = 1.5
+_NAMES = ("offset", "gain", "noise", "Fano factor")
 
 
 @dataclass(frozen=True)
@@ -41,18 +57,35 @@ class AxisFit:
     gain: float
     noise_ev: float
     """Electronic noise of the detector, FWHM."""
+    fano: float
     offset_sigma_kev: float | None
     """None where the axis was not fitted; so for the others."""
     gain_sigma: float | None
+    """None where the gain was not fitted."""
     noise_sigma_ev: float | None
+    fano_sigma: float | None
+    """None where the data did not determine it."""
     fitted: bool
     reason: str
     """Why the axis was or was not fitted, with the number that decided."""
+    line_factors: Mapping[str, Estimate] = field(default_factory=dict)
+    """On the tabulated intensities of sub-shells."""
+    covariance: Array | None = None
+    """Shape (4, 4), of offset (keV), gain, noise (eV) and Fano factor; zero for what was held."""
+
+    def corrected(self, energy: Array) -> Array:
+        """The file's axis with offset and gain applied."""
+        return energy * (1.0 + self.gain) + self.offset_kev
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """Values of the line factors."""
+        return {name: factor.value for name, factor in self.line_factors.items()}
 
 
-def unfitted(noise_ev: float, reason: str) -> AxisFit:
+def unfitted(noise_ev: float, fano: float, reason: str) -> AxisFit:
     """The axis of the file, as it is."""
-    return AxisFit(0.0, 0.0, noise_ev, None, None, None, False, reason)
+    return AxisFit(0.0, 0.0, noise_ev, fano, None, None, None, None, False, reason)
 
 
 def fit_axis(
@@ -61,9 +94,11 @@ def fit_axis(
     build: Builder,
     *,
     noise_ev: float,
+    fano: float,
     options: settings.Calibrate,
+    start: AxisFit | None = None,
 ) -> AxisFit:
-    """Fit offset, gain and noise to the sum spectrum.
+    """Fit offset, gain, noise, Fano factor and line intensities to the sum spectrum.
 
     Parameters
     ----------
@@ -72,16 +107,19 @@ def fit_axis(
     energy : ndarray of shape (n_energy,)
         Channel centres as the file has them, keV.
     build : callable
-        Takes a corrected energy axis and a noise, returns the dictionary.
-    noise_ev : float
-        Where the noise starts, FWHM.
+        Takes a corrected energy axis, a noise and a Fano factor, returns the dictionary split by
+        sub-shell.
+    noise_ev, fano : float
+        What is expected of the detector.
     options : settings.Calibrate
+    start : AxisFit, optional
+        A fit of a similar model to start from; without it, a grid is searched.
 
     Returns
     -------
     AxisFit
-        Not fitted, with the reason, where the options or too few counts forbid it, or where the
-        best axis lies at the edge of what the options allow.
+        Not fitted, with the reason, where the options or too few counts forbid it, where no line
+        stands out, or where the best axis lies at the edge of what the options allow.
 
     Raises
     ------
@@ -90,65 +128,211 @@ def fit_axis(
 
     Notes
     -----
-    Variable projection (Golub and Pereyra 1973): the coefficients are the non-negative Poisson
-    fit for every trial of the three parameters, which minimize the deviance and weak Gaussian
-    priors. A grid over offset and gain, on columns that are interpolated rather than rebuilt and
-    weighted least squares, finds the start.
+    See `mlatem.preprocessing.projection.project` for the method. Channels have the weight
+    ``1 / (1 + kappa^2 m)``: an expected number m of counts is trusted to a part kappa only, so that
+    strong lines whose shape is not known well do not bend the axis. Below 1 keV kappa grows.
     """
     counts = checked_spectrum(spectrum)
+    total = counts.sum()
     if not options.fit:
-        return unfitted(noise_ev, "calibrate.fit is false")
-    if counts.sum() < options.min_counts:
+        return unfitted(noise_ev, fano, "calibrate.fit is false")
+    if total < options.min_counts:
         return unfitted(
             noise_ev,
-            f"{counts.sum():.0f} counts in the window, fewer than {options.min_counts:.0f}",
+            fano,
+            f"{total:.0f} counts in the window, fewer than {options.min_counts:.0f}",
         )
-    start = _grid_start(counts, energy, build, noise_ev, options)
-    prior = np.array(
-        [
-            _PRIOR_SHARE * options.max_offset_ev * 1e-3,
-            _PRIOR_SHARE * options.max_gain,
-            _PRIOR_NOISE_EV,
-        ]
-    )
-    centre = np.array([0.0, 0.0, noise_ev])
-    last: list[CountsFit] = []
-
-    def residuals(scaled: Array) -> Array:
-        offset, gain, noise = scaled * _SCALE
-        columns = build(energy * (1.0 + gain) + offset, noise).columns
-        fit = fit_counts(counts, columns, start=last[-1].coefficient if last else None)
-        last[:] = [fit]
-        return np.append(
-            signed_root_deviance(counts, fit.model), (scaled * _SCALE - centre) / prior
+    weight = _weight(_smoothed(counts) + 1.0, energy)
+    if start is None or not start.fitted:
+        start = _grid_fit(counts, energy, build, weight, unfitted(noise_ev, fano, ""), options)
+    search = _Search.begin(counts, energy, build, weight, start, (noise_ev, fano), options)
+    if not search.lines_kev.size:
+        return unfitted(
+            noise_ev,
+            fano,
+            f"no line of the elements stands {_LINE_SIGMA:.0f} sigma above the noise: check the "
+            "elements",
         )
-
-    reach = np.array([options.max_offset_ev * 1e-3, options.max_gain, np.inf])
-    solved = least_squares(
-        residuals,
-        np.array([*start, noise_ev]) / _SCALE,
-        bounds=(np.array([-reach[0], -reach[1], _LEAST_NOISE_EV]) / _SCALE, reach / _SCALE),
-        diff_step=1e-2,
-        x_scale="jac",
-        xtol=1e-4,
-        ftol=1e-8,
-        max_nfev=20,
-    )
-    offset, gain, noise = solved.x * _SCALE
+    if not search.spread_kev >= LEAST_SPREAD_KEV and start.gain != 0.0:
+        start = _grid_fit(counts, energy, build, weight, replace(start, gain=0.0), options, gains=1)
+        search = _Search.begin(counts, energy, build, weight, start, (noise_ev, fano), options)
+    solved = search.run()
+    offset, gain = solved.parameter[:2]
+    reach = search.parameters.upper
     if abs(offset) > _EDGE_SHARE * reach[0] or abs(gain) > _EDGE_SHARE * reach[1]:
         # The minimum lies elsewhere: neither value nor curvature at the edge means anything.
-        return unfitted(noise_ev, _edge_reason(offset, gain))
-    sigma = np.sqrt(np.diag(np.linalg.inv(solved.jac.T @ solved.jac))) * _SCALE
-    return AxisFit(
-        offset_kev=float(offset),
-        gain=float(gain),
-        noise_ev=float(noise),
-        offset_sigma_kev=float(sigma[0]),
-        gain_sigma=float(sigma[1]),
-        noise_sigma_ev=float(sigma[2]),
-        fitted=True,
-        reason=_reason(counts.sum(), sigma / prior),
+        return unfitted(noise_ev, fano, _edge_reason(offset, gain))
+    return search.result(solved)
+
+
+def _grid_fit(
+    counts: Array,
+    energy: Array,
+    build: Builder,
+    weight: Array,
+    start: AxisFit,
+    options: settings.Calibrate,
+    *,
+    gains: int = 17,
+) -> AxisFit:
+    """The start with the best offset and gain of a grid."""
+    offset, gain = grid_start(
+        counts,
+        energy,
+        lambda axis: build(axis, start.noise_ev, start.fano).columns,
+        (_smoothed(counts) + 1.0) / weight,
+        options,
+        gains=gains,
     )
+    return replace(start, offset_kev=offset, gain=gain)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Parameters: offset (keV), gain, noise (eV), Fano factor, logarithms of line factors."""
+
+    counts: Array
+    energy: Array
+    build: Builder
+    shells: Shells
+    parameters: Parameters
+    factor_columns: NDArray[np.int64]
+    """Columns of the split dictionary whose factors are searched."""
+    weight: Array
+    lines_kev: Array
+    """Energies of the lines that are seen."""
+    cache: dict[bytes, Array] = field(default_factory=dict)
+
+    @classmethod
+    def begin(
+        cls,
+        counts: Array,
+        energy: Array,
+        build: Builder,
+        weight: Array,
+        start: AxisFit,
+        expected: tuple[float, float],
+        options: settings.Calibrate,
+    ) -> _Search:
+        """Choose what is searched, from a fit at the start."""
+        axis = start.corrected(energy)
+        split = build(axis, start.noise_ev, start.fano)
+        shells = Shells.of_dictionary(split)
+        factor = np.array([start.factors.get(key, 1.0) for key in shells.keys])
+        columns = shells.joined(split.columns, factor)
+        coefficient = fit_counts(counts * weight, columns * weight).coefficient
+        lines = _seen_lines(shells, coefficient, factor, weight, axis)
+        sigma = shells.factor_sigma(coefficient, factor, weight)
+        chosen = np.flatnonzero(sigma) if options.line_factors else np.zeros(0, dtype=np.int64)
+        has_gain = lines.size > 1 and np.ptp(lines) >= LEAST_SPREAD_KEV
+        reach = np.array([options.max_offset_ev * 1e-3, options.max_gain])
+        gain_sigma = _PRIOR_SHARE * reach[1] if has_gain else 0.0
+        parameters = Parameters(
+            start=np.array(
+                [start.offset_kev, start.gain, start.noise_ev, start.fano, *np.log(factor[chosen])]
+            ),
+            centre=np.array([0.0, 0.0, *expected, *np.zeros(chosen.size)]),
+            sigma=np.array(
+                [
+                    _PRIOR_SHARE * reach[0],
+                    gain_sigma,
+                    _PRIOR_NOISE_EV,
+                    _PRIOR_FANO,
+                    *sigma[chosen],
+                ]
+            ),
+            step=np.append(_AXIS_STEP, np.full(chosen.size, _FACTOR_STEP)),
+            lower=np.array(
+                [*-reach, _LEAST_NOISE_EV, _LEAST_FANO] + [np.log(_LEAST_FACTOR)] * chosen.size
+            ),
+            upper=np.array([*reach, np.inf, np.inf] + [np.log(_LARGEST_FACTOR)] * chosen.size),
+        )
+        return cls(counts, energy, build, shells, parameters, chosen, weight, lines)
+
+    @property
+    def spread_kev(self) -> float:
+        """Distance of the outermost lines that are seen."""
+        return float(np.ptp(self.lines_kev)) if self.lines_kev.size else 0.0
+
+    def columns_of(self, theta: Array) -> Array:
+        """Columns of the amounts at a vector of parameters."""
+        key = theta[:_N_AXIS].tobytes()
+        if key not in self.cache:
+            if len(self.cache) > _CACHED:
+                self.cache.clear()
+            offset, gain, noise, fano = theta[:_N_AXIS]
+            split = self.build(self.energy * (1.0 + gain) + offset, noise, fano)
+            self.cache[key] = self.shells.aligned(split)
+        factor = np.ones(len(self.shells.names))
+        factor[self.factor_columns] = np.exp(theta[_N_AXIS:])
+        return self.shells.joined(self.cache[key], factor)
+
+    def run(self) -> Projected:
+        """The best parameters; weights first from the counts, then from the model."""
+        solved = project(self.counts, self.columns_of, self.parameters, weight=self.weight)
+        model = solved.fit.coefficient @ self.columns_of(solved.parameter)
+        return project(
+            self.counts,
+            self.columns_of,
+            replace(self.parameters, start=solved.parameter),
+            weight=_weight(model, self.energy),
+        )
+
+    def result(self, solved: Projected) -> AxisFit:
+        """The fit with its uncertainties."""
+        inflation = np.sqrt(max(solved.fit.deviance_per_dof, 1.0))
+        sigma = inflation * np.sqrt(np.diag(solved.covariance))
+        offset, gain, noise, fano = (float(value) for value in solved.parameter[:_N_AXIS])
+        has_gain = bool(self.parameters.free[1])
+        keys = [self.shells.keys[k] for k in self.factor_columns]
+        factors = np.exp(solved.parameter[_N_AXIS:])
+        is_fano_known = sigma[3] < _UNDETERMINED * self.parameters.sigma[3]
+        return AxisFit(
+            offset_kev=offset,
+            gain=gain,
+            noise_ev=noise,
+            fano=fano,
+            offset_sigma_kev=float(sigma[0]),
+            gain_sigma=float(sigma[1]) if has_gain else None,
+            noise_sigma_ev=float(sigma[2]),
+            fano_sigma=float(sigma[3]) if is_fano_known else None,
+            fitted=True,
+            reason=self._reason(sigma),
+            line_factors={
+                key: Estimate(float(factor), float(factor * s), "file")
+                for key, factor, s in zip(keys, factors, sigma[_N_AXIS:], strict=True)
+            },
+            covariance=inflation**2 * solved.covariance[:_N_AXIS, :_N_AXIS],
+        )
+
+    def _reason(self, sigma: Array) -> str:
+        text = f"fitted on {self.counts.sum():.0f} counts"
+        if not self.parameters.free[1]:
+            text += (
+                f"; the stretch was not: the lines that are seen lie within {self.spread_kev:.1f} "
+                f"keV, {LEAST_SPREAD_KEV:.0f} keV are needed"
+            )
+        names = [
+            name
+            for name, own, prior in zip(_NAMES, sigma, self.parameters.sigma, strict=False)
+            if prior > 0 and own > _UNDETERMINED * prior
+        ]
+        if names:
+            text += (
+                f"; the data hardly determine {' and '.join(names)}, which keep what is expected"
+            )
+        return text
+
+
+def _seen_lines(
+    shells: Shells, coefficient: Array, factor: Array, weight: Array, axis: Array
+) -> Array:
+    """Energies of the strongest line of every sub-shell that stands above the noise."""
+    parts = (factor * coefficient[shells.amount])[:, None] * shells.reference
+    model = parts.sum(axis=0)
+    significance = np.sqrt((parts**2 / np.maximum(model, 1e-9 * model.max())).sum(axis=1))
+    is_seen = (significance > _LINE_SIGMA) & np.array([key != "" for key in shells.keys])
+    return axis[np.argmax(parts[is_seen], axis=1)] if is_seen.any() else np.zeros(0)
 
 
 def signed_root_deviance(counts: Array, model: Array) -> Array:
@@ -160,68 +344,19 @@ def signed_root_deviance(counts: Array, model: Array) -> Array:
     return root
 
 
+def _weight(model: Array, energy: Array) -> Array:
+    """Part of each channel's information that is trusted."""
+    soft = _SOFT_ERROR * np.maximum(1.0 - energy / _SOFT_KEV, 0.0)
+    kappa = _MODEL_ERROR + soft
+    return 1.0 / (1.0 + kappa**2 * model)
+
+
 def _edge_reason(offset: float, gain: float) -> str:
     return (
         f"the best axis (shift {1e3 * offset:+.0f} eV, stretch {1e4 * gain:+.0f}e-4) lies at the "
         "edge of what is looked for: check the elements, or raise calibrate.max_offset_ev and "
         "calibrate.max_gain"
     )
-
-
-def _reason(total: float, shares: Array) -> str:
-    names = [
-        name
-        for name, share in zip(("offset", "gain", "noise"), shares, strict=True)
-        if share > _UNDETERMINED
-    ]
-    if names:
-        return (
-            f"fitted on {total:.0f} counts; the data hardly determine {' and '.join(names)}: "
-            "two strong lines some keV apart are missing"
-        )
-    return f"fitted on {total:.0f} counts"
-
-
-def _grid_start(
-    counts: Array, energy: Array, build: Builder, noise_ev: float, options: settings.Calibrate
-) -> tuple[float, float]:
-    """Offset (keV) and gain of the best point of a grid."""
-    margin = options.max_offset_ev * 1e-3 + options.max_gain * energy[-1]
-    step = energy[1] - energy[0]
-    n_extra = int(np.ceil(margin / step))
-    below = min(n_extra, int((energy[0] - step) // step))
-    wide = energy[0] + step * np.arange(-below, energy.size + n_extra)
-    columns = build(wide, noise_ev).columns
-    weight = 1.0 / np.sqrt(_smoothed(counts) + 1.0)
-    target = counts * weight
-    n_offsets = 2 * int(np.ceil(options.max_offset_ev / _OFFSET_STEP_EV)) + 1
-    best = (np.inf, 0.0, 0.0)
-    for offset in np.linspace(-options.max_offset_ev, options.max_offset_ev, n_offsets) * 1e-3:
-        for gain in np.linspace(-options.max_gain, options.max_gain, _GAIN_STEPS):
-            places = (energy * (1.0 + gain) + offset - wide[0]) / step
-            shifted = _interpolated(columns, places) * weight
-            best = min(best, (_misfit(shifted, target), float(offset), float(gain)))
-    return best[1], best[2]
-
-
-def _interpolated(columns: Array, places: Array) -> Array:
-    """Columns at fractional channels, linearly."""
-    lower = np.clip(places.astype(np.int64), 0, columns.shape[1] - 2)
-    share = np.clip(places - lower, 0.0, 1.0)
-    values: Array = columns[:, lower] * (1.0 - share) + columns[:, lower + 1] * share
-    return values
-
-
-def _misfit(columns: Array, target: Array) -> float:
-    """Least squares of non-negative coefficients, by the normal equations."""
-    norm = np.linalg.norm(columns, axis=1)
-    used = norm > 0
-    unit = columns[used] / norm[used, None]
-    gram = unit @ unit.T + 1e-9 * np.eye(len(unit))
-    factor = np.linalg.cholesky(gram)
-    projected = np.linalg.solve(factor, unit @ target)
-    _, rest = nnls(factor.T, projected)
-    return float(rest**2 - projected @ projected)
 
 
 def _smoothed(counts: Array, n_channels: int = 9) -> Array:

@@ -1,35 +1,48 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Calibration of a dataset on its sum spectrum: window, axis, mean composition, absorption."""
+"""Calibration of a dataset on its sum spectrum: axis, intensities, composition, absorption."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlatem import settings
 from mlatem.errors import InputError
-from mlatem.model import Calibration, Decision, Dictionary, Estimate, Verdict
+from mlatem.model import Calibration, DetectorAxis, Dictionary, Estimate, FactorTable
+from mlatem.preprocessing import judgement
 from mlatem.preprocessing.axis import AxisFit, fit_axis, unfitted
+from mlatem.preprocessing.detectors import NO_DETECTORS, DetectorSpectra, fit_detectors
 from mlatem.preprocessing.poisson_fit import CountsFit, checked_spectrum, fit_counts
+from mlatem.preprocessing.window import fitted_window
 
 Array = NDArray[np.float64]
 
-#: Builds the dictionary from an energy axis (keV), a noise (FWHM, eV), a mass thickness (kg/m2)
-#: and a mean composition (atomic fractions).
-Builder = Callable[[Array, float, float, Mapping[str, float]], Dictionary]
-
-_STAGE = "calibrate"
 _MAX_ROUNDS = 6
 _COMPOSITION_TOLERANCE = 1e-3
-#: Share of the counts that may lie above the end of the fitted window.
-_TAIL_SHARE = 1e-3
-_LINE_MARGIN_KEV = 0.5
-_FEWEST_COUNTS_PER_PIXEL = 10.0
-_DEVIANCE_LIMIT = 2.0
-_SHIFT_LIMIT_EV = 20.0
+#: Sum peaks are in the model where they stand this many sigma above zero.
+_PILE_UP_SIGMA = 3.0
+
+
+class Builder(Protocol):
+    """Builds the dictionary of a dataset; physics comes in here."""
+
+    def __call__(
+        self,
+        energy: Array,
+        *,
+        noise_ev: float,
+        fano: float,
+        mass_thickness_kg_m2: float,
+        composition: Mapping[str, float],
+        line_factors: Mapping[str, float] | None = None,
+        pile_up: Array | None = None,
+        split: str = "element",
+    ) -> Dictionary:
+        """Columns on an axis (keV); the options are those of `edxs_dictionary`."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +56,34 @@ class Known:
     noise_ev: Estimate
     fano: Estimate
     n_pixels: int
+    take_off_angles_deg: tuple[float, ...]
+    """Of every detector; `take_off_angle_deg` is their effective one."""
     thickness_nm: Estimate | None = None
     """None leaves absorption out."""
+    factor_table: FactorTable | None = None
+    """Factors in place of the computed intensities of lines."""
+    detectors: DetectorSpectra = NO_DETECTORS
+    """The spectra of several detectors, where they are apart."""
+
+
+@dataclass(frozen=True)
+class Physics:
+    """What the calibration needs to know of physics, as functions."""
+
+    build: Builder
+    dictionary: Callable[[Array, Calibration], Dictionary]
+    """From the axis of the file and a calibration, in its window."""
+    mass_thickness: Callable[[Mapping[str, float]], Estimate]
+    """From the mean composition, kg/m2."""
+    resolution_ev: Callable[[float, float], float]
+    """FWHM at Mn Ka from noise (eV) and Fano factor."""
 
 
 def calibrate(
     spectrum: Array,
     energy: Array,
     known: Known,
-    build: Builder,
-    mass_thickness: Callable[[Mapping[str, float]], Estimate],
+    physics: Physics,
     *,
     edxs: settings.Edxs,
     options: settings.Calibrate,
@@ -66,10 +97,7 @@ def calibrate(
     energy : ndarray of shape (n_energy,)
         Channel centres as the file has them, keV.
     known : Known
-    build : callable
-        Builds the dictionary; physics comes in here.
-    mass_thickness : callable
-        From the mean composition to the mass thickness, kg/m2.
+    physics : Physics
     edxs : settings.Edxs
     options : settings.Calibrate
 
@@ -86,7 +114,7 @@ def calibrate(
     -----
     Absorption needs the composition and the composition absorption: they are iterated until no
     atomic fraction changes by more than 1e-3 (Cliff and Lorimer 1975 corrected in the same way),
-    at most six rounds.
+    at most six rounds, and the axis is fitted again with the absorption in place.
     """
     if not known.elements:
         raise InputError(
@@ -95,68 +123,214 @@ def calibrate(
         )
     counts = checked_spectrum(spectrum)
     composition = {element: 1.0 / len(known.elements) for element in known.elements}
-    noise = known.noise_ev.value
-    first, stop, window_decision = _window(counts, energy, known, build, composition, edxs)
-    window = slice(first, stop)
-    if not counts[window].sum() > 0:
-        raise InputError(
-            f"no counts between {energy[first]:.2f} and {energy[stop - 1]:.2f} keV: check the "
-            "energy axis, or edxs.energy_min_kev and edxs.energy_max_kev"
+    window, window_decision = fitted_window(
+        counts,
+        energy,
+        known.beam_energy_kev.value,
+        lambda axis: physics.build(
+            axis,
+            noise_ev=known.noise_ev.value,
+            fano=known.fano.value,
+            mass_thickness_kg_m2=0.0,
+            composition=composition,
+        ),
+        edxs,
+    )
+    axis = unfitted(known.noise_ev.value, known.fano.value, "")
+    calibration = _record(known, axis, composition, physics, window, counts)
+    for _ in range(1 if known.thickness_nm is None else 2):
+        axis = _fitted_axis(counts, energy, calibration, known, physics, options, axis)
+        calibration = replace(
+            _record(known, axis, calibration.composition, physics, window, counts),
+            pile_up=_possible_pile_up(
+                counts[window], axis.corrected(energy[window]), axis, options
+            ),
         )
-    axis = unfitted(noise, "")
-    thickness = mass_thickness(composition)
-    for fit_the_axis in (True, known.thickness_nm is not None):
-        if fit_the_axis:
-            axis = fit_axis(
-                counts[window],
-                energy[window],
-                lambda e, n: build(e, n, thickness.value, composition),  # noqa: B023
-                noise_ev=noise,
-                options=options,
-            )
-        corrected = energy[window] * (1.0 + axis.gain) + axis.offset_kev
-        composition, thickness, fit = _iterated(
-            counts[window], corrected, axis.noise_ev, composition, build, mass_thickness
+        calibration, fit = _iterated(counts, energy, calibration, physics)
+    pooled = fit
+    if axis.fitted and options.per_detector and len(known.detectors) > 1:
+        detectors = _detector_axes(energy, calibration, known, physics, options, axis)
+        calibration, fit = _iterated(
+            counts, energy, replace(calibration, detectors=detectors), physics
         )
-    decisions = (window_decision, _axis_decision(axis), _absorption_decision(known, thickness))
+    calibration = replace(calibration, deviance_per_dof=fit.deviance_per_dof)
+    return replace(
+        calibration,
+        decisions=(
+            window_decision,
+            judgement.axis_decision(axis),
+            *judgement.factors_decision(axis),
+            *judgement.detectors_decision(calibration, pooled),
+            judgement.absorption_decision(known.thickness_nm, calibration.mass_thickness_kg_m2),
+        ),
+        verdicts=judgement.verdicts(
+            counts[window], energy[window], known.n_pixels, axis, fit.deviance_per_dof
+        ),
+    )
+
+
+def _record(
+    known: Known,
+    axis: AxisFit,
+    composition: Mapping[str, float],
+    physics: Physics,
+    window: slice,
+    counts: Array,
+) -> Calibration:
+    """The calibration with an axis; the fit that goes with it is still to be made."""
+    correlation = None
+    if axis.covariance is not None and axis.gain_sigma is not None:
+        sigma = np.sqrt(np.diag(axis.covariance))
+        correlation = float(axis.covariance[0, 1] / (sigma[0] * sigma[1]))
     return Calibration(
         energy_offset_kev=_estimate(axis.offset_kev, axis.offset_sigma_kev, axis),
         energy_gain=_estimate(axis.gain, axis.gain_sigma, axis),
         noise_ev=_estimate(axis.noise_ev, axis.noise_sigma_ev, axis, known.noise_ev),
-        fano=known.fano,
+        fano=_estimate(axis.fano, axis.fano_sigma, axis, known.fano),
         beam_energy_kev=known.beam_energy_kev,
         take_off_angle_deg=known.take_off_angle_deg,
-        mass_thickness_kg_m2=thickness,
+        mass_thickness_kg_m2=physics.mass_thickness(composition),
         composition=composition,
         elements=known.elements,
         system_elements=known.system_elements,
-        first_channel=first,
-        stop_channel=stop,
-        deviance_per_dof=fit.deviance_per_dof,
-        decisions=decisions,
-        verdicts=_verdicts(counts[window], energy[window], known, axis, fit),
+        first_channel=window.start,
+        stop_channel=window.stop,
+        deviance_per_dof=float("nan"),
+        line_factors=axis.line_factors,
+        offset_gain_correlation=correlation,
+        resolution_ev=_resolution(axis, physics, known),
+        take_off_angles_deg=known.take_off_angles_deg,
+        factor_table=known.factor_table,
+        spectrum=tuple(float(n) for n in counts),
+    )
+
+
+def _resolution(axis: AxisFit, physics: Physics, known: Known) -> Estimate:
+    """FWHM at Mn Ka; noise and Fano factor determine it together better than each."""
+    value = physics.resolution_ev(axis.noise_ev, axis.fano)
+    if axis.covariance is None:
+        return Estimate(value, None, known.noise_ev.origin)
+    step = np.array([0.1, 1e-4])
+    slope = np.array(
+        [
+            physics.resolution_ev(axis.noise_ev + step[0], axis.fano) - value,
+            physics.resolution_ev(axis.noise_ev, axis.fano + step[1]) - value,
+        ]
+    )
+    slope /= step
+    variance = float(slope @ axis.covariance[2:, 2:] @ slope)
+    return Estimate(value, float(np.sqrt(max(variance, 0.0))), "file")
+
+
+def _fitted_axis(
+    counts: Array,
+    energy: Array,
+    calibration: Calibration,
+    known: Known,
+    physics: Physics,
+    options: settings.Calibrate,
+    start: AxisFit,
+) -> AxisFit:
+    window = calibration.window
+    measured = counts[window]
+
+    def build(axis: Array, noise_ev: float, fano: float) -> Dictionary:
+        return physics.build(
+            axis,
+            noise_ev=noise_ev,
+            fano=fano,
+            mass_thickness_kg_m2=calibration.mass_thickness_kg_m2.value,
+            composition=calibration.composition,
+            pile_up=_pile_up(measured, axis, options),
+            split="shell",
+        )
+
+    return fit_axis(
+        measured,
+        energy[window],
+        build,
+        noise_ev=known.noise_ev.value,
+        fano=known.fano.value,
+        options=options,
+        start=start,
+    )
+
+
+def _pile_up(measured: Array, axis: Array, options: settings.Calibrate) -> Array | None:
+    """What sum peaks are made of; nothing on the axis of the grid, or where there can be none."""
+    is_reached = axis[-1] > 2.0 * axis[0]
+    if axis.size != measured.size or measured.sum() < options.min_counts or not is_reached:
+        return None
+    return measured
+
+
+def _possible_pile_up(
+    measured: Array, corrected: Array, axis: AxisFit, options: settings.Calibrate
+) -> Estimate | None:
+    """Sum peaks that are still to be measured; nothing where there can be none."""
+    if not axis.fitted or _pile_up(measured, corrected, options) is None:
+        return None
+    return Estimate(0.0, None, "default")
+
+
+def _detector_axes(
+    energy: Array,
+    calibration: Calibration,
+    known: Known,
+    physics: Physics,
+    options: settings.Calibrate,
+    axis: AxisFit,
+) -> tuple[DetectorAxis, ...]:
+
+    def build(own: Array, noise_ev: float, fano: float) -> Dictionary:
+        return physics.build(
+            own,
+            noise_ev=noise_ev,
+            fano=fano,
+            mass_thickness_kg_m2=calibration.mass_thickness_kg_m2.value,
+            composition=calibration.composition,
+            line_factors=calibration.factors,
+        )
+
+    return fit_detectors(
+        known.detectors, energy, calibration.window, build, start=axis, options=options
     )
 
 
 def _iterated(
-    counts: Array,
-    energy: Array,
-    noise_ev: float,
-    composition: dict[str, float],
-    build: Builder,
-    mass_thickness: Callable[[Mapping[str, float]], Estimate],
-) -> tuple[dict[str, float], Estimate, CountsFit]:
-    """Mean composition and mass thickness that agree with each other."""
+    counts: Array, energy: Array, calibration: Calibration, physics: Physics
+) -> tuple[Calibration, CountsFit]:
+    """Mean composition, mass thickness and sum peaks that agree with each other."""
+    measured = counts[calibration.window]
     for _ in range(_MAX_ROUNDS):
-        thickness = mass_thickness(composition)
-        dictionary = build(energy, noise_ev, thickness.value, composition)
-        fit = fit_counts(counts, dictionary.columns)
+        thickness = physics.mass_thickness(calibration.composition)
+        calibration = replace(calibration, mass_thickness_kg_m2=thickness)
+        dictionary = physics.dictionary(energy, calibration)
+        fit = fit_counts(measured, dictionary.columns)
+        if calibration.pile_up is not None:
+            pile_up = _seen_pile_up(dictionary, fit, measured)
+            calibration = replace(calibration, pile_up=pile_up)
+            if pile_up is None:
+                dictionary = physics.dictionary(energy, calibration)
+                fit = fit_counts(measured, dictionary.columns)
         fitted = _composition(dictionary, fit.coefficient)
-        changed = max(abs(fitted.get(e, 0.0) - share) for e, share in composition.items())
-        composition = fitted
+        changed = max(
+            abs(fitted.get(e, 0.0) - share) for e, share in calibration.composition.items()
+        )
+        calibration = replace(calibration, composition=fitted)
         if thickness.value == 0 or changed < _COMPOSITION_TOLERANCE:
             break
-    return composition, thickness, fit
+    return calibration, fit
+
+
+def _seen_pile_up(dictionary: Dictionary, fit: CountsFit, measured: Array) -> Estimate | None:
+    """Part of the counts that are sum peaks, where it is more than noise."""
+    index = dictionary.names.index("pile-up")
+    amount, sigma = float(fit.coefficient[index]), float(fit.sigma[index])
+    if amount < _PILE_UP_SIGMA * sigma:
+        return None
+    total = float(measured.sum())
+    return Estimate(amount / total, sigma / total, "file")
 
 
 def _composition(dictionary: Dictionary, coefficient: Array) -> dict[str, float]:
@@ -176,134 +350,11 @@ def _composition(dictionary: Dictionary, coefficient: Array) -> dict[str, float]
     return {element: amount / total for element, amount in amounts.items()}
 
 
-def _window(
-    counts: Array,
-    energy: Array,
-    known: Known,
-    build: Builder,
-    composition: Mapping[str, float],
-    edxs: settings.Edxs,
-) -> tuple[int, int, Decision]:
-    """First and stop channel of the fitted window."""
-    first = int(np.searchsorted(energy, edxs.energy_min_kev))
-    end = min(edxs.energy_max_kev or np.inf, known.beam_energy_kev.value)
-    stop = int(np.searchsorted(energy, end, side="right"))
-    if stop - first < 2:
-        raise InputError(
-            f"the energy axis runs from {energy[0]:.2f} to {energy[-1]:.2f} keV and has no channel "
-            f"between {edxs.energy_min_kev} and {end} keV: check the axis, or "
-            "edxs.energy_min_kev and edxs.energy_max_kev"
-        )
-    reason = "edxs.energy_max_kev"
-    if edxs.energy_max_kev is None:
-        stop = _end_of_signal(counts, energy, first, stop, known, build, composition)
-        reason = f"{_TAIL_SHARE:.1%} of the counts and no line of the elements lie above"
-    return (
-        first,
-        stop,
-        Decision(
-            _STAGE,
-            f"fitted from {energy[first]:.2f} to {energy[stop - 1]:.2f} keV",
-            reason,
-            "edxs.energy_min_kev, edxs.energy_max_kev",
-        ),
-    )
-
-
-def _end_of_signal(
-    counts: Array,
-    energy: Array,
-    first: int,
-    stop: int,
-    known: Known,
-    build: Builder,
-    composition: Mapping[str, float],
-) -> int:
-    """Where the counts have died away, above all lines of the elements."""
-    running = np.cumsum(counts[first:stop])
-    tail = first + int(np.searchsorted(running, (1.0 - _TAIL_SHARE) * running[-1])) + 1
-    dictionary = build(energy[first:stop], known.noise_ev.value, 0.0, composition)
-    lines = dictionary.columns[[kind != "background" for kind in dictionary.kinds]]
-    share = np.cumsum(lines, axis=1) / lines.sum(axis=1, keepdims=True)
-    last = max(int(np.argmax(row > 1.0 - _TAIL_SHARE)) for row in share)
-    margin = int(np.ceil(_LINE_MARGIN_KEV / (energy[1] - energy[0])))
-    return min(max(tail, first + last + margin), stop)
-
-
 def _estimate(
     value: float, sigma: float | None, axis: AxisFit, otherwise: Estimate | None = None
 ) -> Estimate:
-    if axis.fitted:
+    """What was fitted; what was held, or what the data leave open, keeps its origin."""
+    if axis.fitted and sigma is not None:
         return Estimate(value, sigma, "file")
-    return otherwise or Estimate(value, None, "default")
-
-
-def _axis_decision(axis: AxisFit) -> Decision:
-    if not axis.fitted:
-        return Decision(
-            _STAGE, "energy axis of the file kept as it is", axis.reason, "calibrate.fit"
-        )
-    return Decision(
-        _STAGE,
-        f"energy axis shifted by {1e3 * axis.offset_kev:+.1f} eV and stretched by "
-        f"{1e4 * axis.gain:+.1f}e-4, noise {axis.noise_ev:.0f} eV",
-        axis.reason,
-        "calibrate.fit",
-    )
-
-
-def _absorption_decision(known: Known, thickness: Estimate) -> Decision:
-    if known.thickness_nm is None:
-        return Decision(
-            _STAGE,
-            "absorption in the specimen left out",
-            "the thickness is not known; light elements come out too low in a thick specimen",
-            "column thickness_nm",
-        )
-    return Decision(
-        _STAGE,
-        f"absorption of {known.thickness_nm.value:g} nm, {1e6 * thickness.value:.0f} mg/m2 "
-        "of the mean composition",
-        f"thickness given; density {'given' if thickness.origin == 'user' else 'estimated'}",
-        "columns thickness_nm, density_g_cm3",
-    )
-
-
-def _verdicts(
-    counts: Array, energy: Array, known: Known, axis: AxisFit, fit: CountsFit
-) -> tuple[Verdict, ...]:
-    per_pixel = float(counts.sum() / known.n_pixels)
-    shift_ev = 1e3 * float(np.max(np.abs(energy * axis.gain + axis.offset_kev)))
-    deviance = fit.deviance_per_dof
-    return (
-        Verdict(
-            "counts per pixel",
-            per_pixel,
-            _FEWEST_COUNTS_PER_PIXEL,
-            "",
-            "good" if per_pixel >= _FEWEST_COUNTS_PER_PIXEL else "warning",
-            "enough to tell phases apart"
-            if per_pixel >= _FEWEST_COUNTS_PER_PIXEL
-            else "few: phases are found on pooled pixels, single pixels say little",
-        ),
-        Verdict(
-            "fit of the sum spectrum",
-            deviance,
-            _DEVIANCE_LIMIT,
-            "deviance/dof",
-            "good" if deviance <= _DEVIANCE_LIMIT else "warning",
-            "the elements and the continuum explain the spectrum"
-            if deviance <= _DEVIANCE_LIMIT
-            else "an element may be missing, or line shapes differ: look at the residuals",
-        ),
-        Verdict(
-            "shift of the energy axis",
-            shift_ev,
-            _SHIFT_LIMIT_EV,
-            "eV",
-            "good" if shift_ev <= _SHIFT_LIMIT_EV else "warning",
-            "the file's axis was close"
-            if shift_ev <= _SHIFT_LIMIT_EV
-            else "the file's axis was off and has been corrected: check the residuals",
-        ),
-    )
+    origin = "default" if otherwise is None else otherwise.origin
+    return Estimate(value, None, origin)

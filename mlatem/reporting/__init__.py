@@ -7,6 +7,7 @@ from mlatem.reporting.inputs import (
     MassThickness,
     RenderedReport,
     ReportInputs,
+    SumFit,
     Survey,
 )
 from mlatem.reporting.page import render_report
@@ -17,6 +18,7 @@ __all__ = [
     "MassThickness",
     "RenderedReport",
     "ReportInputs",
+    "SumFit",
     "Survey",
     "campaign_frame",
     "main_elements",

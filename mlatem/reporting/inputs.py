@@ -17,6 +17,7 @@ from mlatem.model import (
     Basis,
     Calibration,
     Decision,
+    Dictionary,
     Factorization,
     PhaseTable,
     Verdict,
@@ -67,6 +68,17 @@ class MassThickness:
 
 
 @dataclass(frozen=True)
+class SumFit:
+    """The sum spectrum in the fitted window, and its fit by the calibrated dictionary."""
+
+    dictionary: Dictionary
+    counts: NDArray[np.float64]
+    """Shape (n_energy,)."""
+    coefficient: NDArray[np.float64]
+    """Shape (n_columns,)."""
+
+
+@dataclass(frozen=True)
 class ReportInputs:
     """Everything that is shown of one dataset."""
 
@@ -77,6 +89,8 @@ class ReportInputs:
     calibration: Calibration
     acquisition: Acquisition = field(default_factory=Acquisition)
     survey: Survey | None = None
+    sum_fit: SumFit | None = None
+    """For the picture of the calibration."""
     basis: Basis | None = None
     """Of `denoise`, for the order of the signal."""
     decisions: tuple[Decision, ...] = ()

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mlatem.model import Factorization
 from mlatem.reporting import maps as _maps
 from mlatem.reporting import tables
+from mlatem.reporting.calibration import calibration_pictures, detector_rows, factor_rows
 from mlatem.reporting.caveats import caveats
 from mlatem.reporting.colors import phase_color
 from mlatem.reporting.drawing import Extent
@@ -67,6 +68,8 @@ def render_report(inputs: ReportInputs) -> RenderedReport:
         spectra=_spectrum_notes(inputs.factorization),
         acquisition=tables.acquisition_rows(inputs.acquisition),
         calibration=tables.calibration_rows(inputs.calibration),
+        detectors=detector_rows(inputs.calibration),
+        factors=factor_rows(inputs.calibration),
         solve=tables.solve_rows(inputs.factorization),
         provenance=tables.provenance_rows(inputs.provenance),
         caveats=caveats(inputs),
@@ -98,6 +101,7 @@ def _pictures(inputs: ReportInputs) -> dict[str, Picture]:
         pictures["mass_thickness"] = _maps.mass_thickness_picture(
             inputs.mass_thickness, factorization, dpi=dpi
         )
+    pictures.update(calibration_pictures(inputs.calibration, inputs.sum_fit, dpi=dpi))
     if inputs.basis is not None:
         pictures["scree"] = scree_picture(inputs.basis, dpi=dpi)
     return pictures

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy import signal
 
-from mlatem.model import Basis, Factorization
+from mlatem.model import Basis, Dictionary, Factorization
 from mlatem.reporting.colors import phase_color
 from mlatem.reporting.drawing import FONT_PT, INK, finish, new_figure
 from mlatem.reporting.inputs import Picture
@@ -26,7 +26,7 @@ _DATA, _CONTINUUM, _SYSTEM = "#5B626B", "#C9CDD3", "#8A5A2B"
 
 @dataclass(frozen=True)
 class PhaseSpectrum:
-    """Counts of the pixels that a phase dominates, and what the model expects there."""
+    """Counts of the pixels that a phase dominates, or of all, and what the model expects there."""
 
     energy: NDArray[np.float64]
     counts: NDArray[np.float64]
@@ -71,14 +71,22 @@ class PhaseSpectrum:
 def spectrum_picture(factorization: Factorization, phase: int, *, dpi: int) -> Picture:
     """Counts and model of a phase's region, and the residual below."""
     spectrum = PhaseSpectrum.of_phase(factorization, phase)
+    text = f"spectrum of the region of phase {phase + 1} with the model and the residual"
+    return fit_picture(
+        spectrum, factorization.dictionary, color=phase_color(phase), dpi=dpi, text=text
+    )
+
+
+def fit_picture(
+    spectrum: PhaseSpectrum, dictionary: Dictionary, *, color: str, dpi: int, text: str
+) -> Picture:
+    """Counts and model of a spectrum with the names of its lines, and the residual below."""
     figure = new_figure(_WIDTH_IN, _HEIGHT_IN)
     top = figure.add_axes((0.06, 0.39, 0.93, 0.585))
     bottom = figure.add_axes((0.06, 0.125, 0.93, 0.225), sharex=top)
-    kinds = np.array(factorization.dictionary.kinds)
-    _draw_counts(top, spectrum, kinds == "background", phase_color(phase))
-    _label_lines(top, spectrum, factorization)
-    _draw_residual(bottom, spectrum, phase_color(phase))
-    text = f"spectrum of the region of phase {phase + 1} with the model and the residual"
+    _draw_counts(top, spectrum, np.array(dictionary.kinds) == "background", color)
+    _label_lines(top, spectrum, dictionary)
+    _draw_residual(bottom, spectrum, color)
     return finish(figure, dpi=dpi, text=text)
 
 
@@ -98,7 +106,7 @@ def _draw_counts(
     axes.yaxis.set_major_formatter(lambda v, _: f"{v / 1000:g}k" if v >= 10_000 else f"{v:g}")
     axes.set_xlim(energy[0], energy[-1])
     axes.tick_params(labelbottom=False)
-    _dress(axes, "counts")
+    dress(axes, "counts")
     axes.legend(fontsize=FONT_PT, frameon=False, loc="upper right", ncols=3)
 
 
@@ -118,11 +126,12 @@ def _draw_residual(axes: Axes, spectrum: PhaseSpectrum, color: str) -> None:
     axes.step(spectrum.energy, residual, where="mid", color=color, linewidth=0.7)
     reach = float(np.clip(1.1 * np.abs(residual).max(), 4.0, 15.0))
     axes.set_ylim(-reach, reach)
-    _dress(axes, "residual / \N{GREEK SMALL LETTER SIGMA}")
+    dress(axes, "residual / \N{GREEK SMALL LETTER SIGMA}")
     axes.set_xlabel("energy / keV", fontsize=FONT_PT, color=INK)
 
 
-def _dress(axes: Axes, label: str) -> None:
+def dress(axes: Axes, label: str) -> None:
+    """Label and style of the axes of a curve."""
     axes.set_ylabel(label, fontsize=FONT_PT, color=INK)
     axes.yaxis.set_label_coords(-0.043, 0.5)
     axes.tick_params(labelsize=FONT_PT, colors=INK, length=3)
@@ -133,7 +142,7 @@ def _dress(axes: Axes, label: str) -> None:
 
 
 def line_labels(
-    spectrum: PhaseSpectrum, factorization: Factorization
+    spectrum: PhaseSpectrum, dictionary: Dictionary
 ) -> list[tuple[float, float, str, bool]]:
     """The lines that can be seen, from the maxima of the dictionary's columns.
 
@@ -142,7 +151,7 @@ def line_labels(
     labels : list of (energy, height, element, is_system)
         Energy of the file's axis; height of the counts or the model there; highest first.
     """
-    dictionary, model = factorization.dictionary, spectrum.model
+    model = spectrum.model
     labels = []
     for part, kind, element in zip(
         spectrum.parts, dictionary.kinds, dictionary.elements, strict=True
@@ -167,10 +176,10 @@ def line_labels(
     return sorted(labels, key=lambda label: -label[1])
 
 
-def _label_lines(axes: Axes, spectrum: PhaseSpectrum, factorization: Factorization) -> None:
+def _label_lines(axes: Axes, spectrum: PhaseSpectrum, dictionary: Dictionary) -> None:
     """Write the elements above their lines, higher where a label is in the way."""
     taken: list[tuple[float, float]] = []
-    for energy, height, element, is_system in line_labels(spectrum, factorization):
+    for energy, height, element, is_system in line_labels(spectrum, dictionary):
         x, y = axes.transData.transform((energy, height))
         # In units of 1/72 inch, as the letters.
         scale = 72 / axes.figure.dpi

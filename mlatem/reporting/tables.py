@@ -174,12 +174,15 @@ def acquisition_rows(acquisition: Acquisition) -> tuple[Row, ...]:
 def calibration_rows(calibration: Calibration) -> tuple[Row, ...]:
     """What the dictionary was made with."""
     return (
-        _estimate("energy offset", calibration.energy_offset_kev, "eV", scale=1e3),
-        _estimate("energy gain", calibration.energy_gain, "\N{PER MILLE SIGN}", scale=1e3),
-        _estimate("electronic noise, FWHM", calibration.noise_ev, "eV"),
-        _estimate("Fano factor", calibration.fano, ""),
-        _estimate("beam energy", calibration.beam_energy_kev, "keV"),
-        _estimate("take-off angle", calibration.take_off_angle_deg, "deg"),
+        estimate_row("energy offset", calibration.energy_offset_kev, "eV", scale=1e3),
+        estimate_row("energy gain", calibration.energy_gain, "\N{PER MILLE SIGN}", scale=1e3),
+        *_correlation(calibration),
+        estimate_row("electronic noise, FWHM", calibration.noise_ev, "eV"),
+        estimate_row("Fano factor, times 1000", calibration.fano, "", scale=1e3),
+        *_resolution(calibration),
+        *_pile_up(calibration),
+        estimate_row("beam energy", calibration.beam_energy_kev, "keV"),
+        estimate_row("take-off angle", calibration.take_off_angle_deg, "deg"),
         _thickness(calibration.mass_thickness_kg_m2),
         Row("fitted channels", f"{calibration.first_channel} to {calibration.stop_channel - 1}"),
         Row("deviance per degree of freedom", short(calibration.deviance_per_dof, 4)),
@@ -188,7 +191,8 @@ def calibration_rows(calibration: Calibration) -> tuple[Row, ...]:
     )
 
 
-def _estimate(name: str, estimate: Estimate, unit: str, scale: float = 1.0) -> Row:
+def estimate_row(name: str, estimate: Estimate, unit: str, scale: float = 1.0) -> Row:
+    """A value with its standard deviation, where it has one, and its origin."""
     value, sigma = estimate.value * scale, estimate.sigma
     if sigma is None or not sigma > 0:
         return Row(name, short(value), unit, ORIGINS[estimate.origin])
@@ -198,9 +202,27 @@ def _estimate(name: str, estimate: Estimate, unit: str, scale: float = 1.0) -> R
     return Row(name, text, unit, ORIGINS[origin])
 
 
+def _correlation(calibration: Calibration) -> tuple[Row, ...]:
+    value = calibration.offset_gain_correlation
+    return () if value is None else (Row("correlation of offset and gain", fixed(value, 2)),)
+
+
+def _resolution(calibration: Calibration) -> tuple[Row, ...]:
+    found = calibration.resolution_ev
+    name = "resolution at Mn K\N{GREEK SMALL LETTER ALPHA}, FWHM"
+    return () if found is None else (estimate_row(name, found, "eV"),)
+
+
+def _pile_up(calibration: Calibration) -> tuple[Row, ...]:
+    found = calibration.pile_up
+    return () if found is None else (estimate_row("sum peaks", found, "% of the counts", 100.0),)
+
+
 def _thickness(estimate: Estimate) -> Row:
     if estimate.value > 0:
-        return _estimate("mass thickness", estimate, "\N{MICRO SIGN}g/cm\N{SUPERSCRIPT TWO}", 1e5)
+        return estimate_row(
+            "mass thickness", estimate, "\N{MICRO SIGN}g/cm\N{SUPERSCRIPT TWO}", 1e5
+        )
     return Row("mass thickness", "not known: no absorption correction")
 
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 from os import PathLike
 
 from mlatem import settings as _settings
-from mlatem.calibration import calibrate_image
+from mlatem.calibration import calibrate_image, detectors_from_array
 from mlatem.io.atomic import write_json
 from mlatem.io.factor_tables import read_factor_table
+from mlatem.io.store import open_store
 from mlatem.sheet import DatasetRow
 from mlatem.steps.inputs import open_source
 from mlatem.steps.progress import progress
@@ -47,6 +48,7 @@ def calibrate(
     """
     table = None if factors is None else read_factor_table(factors)
     image, tile_shape = open_source(store)
+    spectra = open_store(store)["edxs"].to_dataset().get("detector_spectra")
     with progress("calibrate") as advance:
         result = calibrate_image(
             image,
@@ -56,6 +58,7 @@ def calibrate(
             edxs=edxs,
             settings=settings,
             factor_table=table,
+            detector_spectra=None if spectra is None else detectors_from_array(spectra),
             tile_shape=tile_shape,
             threads=threads,
             progress=advance,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 import mlatem
 from mlatem import settings as _settings
@@ -30,9 +31,18 @@ from mlatem.model import (
     SpectrumImage,
     Verdict,
 )
+from mlatem.physics.dictionary import dictionary_from_calibration
+from mlatem.preprocessing.poisson_fit import fit_counts
 from mlatem.quantification.verdicts import decisions as quantification_decisions
 from mlatem.quantification.verdicts import verdicts as quantification_verdicts
-from mlatem.reporting import MassThickness, ReportInputs, Survey, main_elements, render_report
+from mlatem.reporting import (
+    MassThickness,
+    ReportInputs,
+    SumFit,
+    Survey,
+    main_elements,
+    render_report,
+)
 from mlatem.sheet import DatasetRow, dataset_name
 from mlatem.steps.inputs import content_of, load_calibration, open_source
 
@@ -152,6 +162,7 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
         calibration=calibration,
         acquisition=image.acquisition.updated(row.acquisition, "user"),
         survey=_survey(load_survey(files.store)),
+        sum_fit=_sum_fit(image.energy, calibration, settings),
         basis=basis,
         decisions=(
             *_decisions(calibration, lowrank, factorization),
@@ -176,6 +187,16 @@ def _mass_thickness(maps: xr.Dataset) -> MassThickness | None:
             found = maps[name]
             return MassThickness(found.values, found.attrs["units"], found.attrs["scale"])
     return None
+
+
+def _sum_fit(
+    energy: NDArray[np.float64], calibration: Calibration, settings: _settings.Settings
+) -> SumFit | None:
+    if not calibration.spectrum:
+        return None
+    dictionary = dictionary_from_calibration(energy, calibration, settings.edxs)
+    counts = np.array(calibration.spectrum)[calibration.window]
+    return SumFit(dictionary, counts, fit_counts(counts, dictionary.columns).coefficient)
 
 
 def _decisions(

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from mlatem.errors import InputError
-from mlatem.model import Calibration, Decision, Estimate, Verdict
+from mlatem.model import Calibration, Decision, DetectorAxis, Estimate, Verdict
+
+
+def axis(name: str, share: float, offset_kev: float) -> DetectorAxis:
+    return DetectorAxis(
+        name,
+        share,
+        Estimate(offset_kev, 0.001, "file"),
+        Estimate(1e-4, 1e-5, "file"),
+        Estimate(47.0, 1.0, "file"),
+    )
 
 
 @pytest.fixture
@@ -27,6 +37,12 @@ def calibration() -> Calibration:
         first_channel=35,
         stop_channel=900,
         deviance_per_dof=1.3,
+        line_factors={"Al L3": Estimate(0.9, 0.1, "file")},
+        offset_gain_correlation=-0.7,
+        resolution_ev=Estimate(129.0, 0.5, "file"),
+        pile_up=Estimate(0.004, 0.001, "file"),
+        detectors=(axis("A", 0.4, -0.006), axis("B", 0.6, 0.004)),
+        spectrum=tuple(float(n % 7) for n in range(1000)),
         decisions=(Decision("calibrate", "axis fitted", "1e6 counts", "calibrate.fit"),),
         verdicts=(Verdict("deviance", 1.3, 2.0, "", "good", "The model fits."),),
     )
@@ -36,9 +52,18 @@ def test_round_trip_through_json(calibration: Calibration):
     assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict()))) == calibration
 
 
+def test_a_record_without_the_later_fields_is_read(calibration: Calibration):
+    later = ("line_factors", "offset_gain_correlation", "resolution_ev", "pile_up", "detectors")
+    values = calibration.to_dict()
+    old = {k: v for k, v in values.items() if k not in (*later, "spectrum")}
+    assert Calibration.from_dict(old).detectors == ()
+
+
 def test_corrected_axis(calibration: Calibration):
     energy = np.array([0.0, 10.0])
     np.testing.assert_allclose(calibration.corrected(energy), [-0.005, 9.997])
+    np.testing.assert_allclose(calibration.on_file_axis(calibration.corrected(energy)), energy)
+    np.testing.assert_allclose(calibration.detectors[1].corrected(energy), [0.004, 10.005])
     assert calibration.corrected(np.zeros(900)[calibration.window]).size == 865
 
 
@@ -49,6 +74,8 @@ def test_corrected_axis(calibration: Calibration):
         ({"elements": ("O", "Aluminium")}, "unknown element 'Aluminium'"),
         ({"first_channel": 900}, "widen edxs.energy_min_kev"),
         ({"first_channel": -1}, "is empty"),
+        ({"detectors": (axis("A", 0.4, 0.0),)}, "shares of the detectors add up to 0.4"),
+        ({"spectrum": (1.0, 2.0)}, "sum spectrum has 2 channels"),
         ({"composition": {"O": 0.6}}, "adds up to 0.6, expected 1"),
     ],
 )

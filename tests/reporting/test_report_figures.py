@@ -52,7 +52,7 @@ def test_residual_has_the_sign_of_the_difference():
 
 def test_lines_are_named_at_their_energies(make):
     factorization = make.factorization((40, 40))
-    labels = line_labels(PhaseSpectrum.of_phase(factorization, 1), factorization)
+    labels = line_labels(PhaseSpectrum.of_phase(factorization, 1), factorization.dictionary)
     found = {(element, round(energy, 1)) for energy, _, element, _ in labels}
     assert {("O", 0.5), ("Fe", 0.7), ("Fe", 6.4), ("Fe", 7.1), ("Cu", 8.1)} <= found
     assert "Si" not in {element for element, _ in found}
