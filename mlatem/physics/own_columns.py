@@ -14,7 +14,9 @@ from mlatem.errors import InputError
 from mlatem.model import Calibration, Dictionary
 from mlatem.physics.atomic import density_g_cm3
 from mlatem.physics.dictionary import dictionary_on_axis
+from mlatem.physics.dictionary_columns import Film
 from mlatem.physics.mass_thickness import mass_per_count, mass_thickness_of_phases
+from mlatem.physics.mixed_absorption import unmixed_line_factors
 
 #: Columns of every phase from coefficients, counts in groups of pixels, and sizes of the groups.
 OwnColumns = Callable[
@@ -58,6 +60,14 @@ def own_columns(
             "names: build it with mlatem.edxs_dictionary from the same calibration"
         )
 
+    places = {
+        element: place
+        for place, (element, quantified) in enumerate(
+            zip(dictionary.elements, dictionary.quantified, strict=True)
+        )
+        if quantified
+    }
+
     def own(
         coefficient: NDArray[np.float64],
         abundance: NDArray[np.float64],
@@ -71,11 +81,22 @@ def own_columns(
             calibration,
             from_counts=edxs.thickness_from_counts,
         )
-        columns = [
-            _columns(dictionary, row, value, calibration, edxs)
+        films = [
+            Film(value, calibration.take_off, phase_composition(dictionary, row))
             for row, value in zip(coefficient, thickness.tolist(), strict=True)
         ]
-        return np.stack(columns)
+        atoms = coefficient * abundance.sum(axis=0)[:, None]
+        unmixed = replace(
+            calibration,
+            line_factors=unmixed_line_factors(
+                calibration,
+                films,
+                {element: atoms[:, place] for element, place in places.items()},
+                dictionary.energy,
+                edxs.detector,
+            ),
+        )
+        return np.stack([_columns(dictionary, film, unmixed, edxs) for film in films])
 
     return own
 
@@ -138,23 +159,18 @@ def phase_mass_thickness(
 
 
 def _columns(
-    dictionary: Dictionary,
-    coefficient: NDArray[np.float64],
-    mass_thickness_kg_m2: float,
-    calibration: Calibration,
-    edxs: settings.Edxs,
+    dictionary: Dictionary, film: Film, calibration: Calibration, edxs: settings.Edxs
 ) -> NDArray[np.float64]:
     """Columns of one phase, (n_columns, n_energy)."""
-    composition = phase_composition(dictionary, coefficient)
-    if not composition:
+    if not film.composition:
         return dictionary.columns
     own = dictionary_on_axis(
         dictionary.energy,
         replace(
             calibration,
-            composition=composition,
+            composition=film.composition,
             mass_thickness_kg_m2=replace(
-                calibration.mass_thickness_kg_m2, value=mass_thickness_kg_m2
+                calibration.mass_thickness_kg_m2, value=film.mass_thickness_kg_m2
             ),
         ),
         edxs,
