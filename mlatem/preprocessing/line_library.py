@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Columns of all elements, and the ways in which they may be wrong as directions beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+Array = NDArray[np.float64]
+
+#: A family of lines is looked at if at least this share of it falls on the axis.
+USABLE_SHARE = 0.05
+
+#: Relative sigma of a family against the one with most counts. Soft lines are absorbed by an
+#: unknown amount in a specimen of unknown thickness.
+_FAMILY_SIGMA = {"K": 0.15, "L": 0.2, "M": 0.4}
+_SOFT_SIGMA, _SOFT_KEV = 0.5, 1.2
+#: Relative sigma of a group of lines against the strongest of its family.
+_GROUP_SIGMA = {"K": 0.05, "L": 0.15, "M": 0.3}
+#: Sigma of the tabulated energies of a family's lines, keV.
+_LINE_SIGMA_KEV = {"K": 0.7e-3, "L": 1.5e-3, "M": 4e-3}
+#: Sigma of the share of a line's counts in its low-energy tail, and the tail's decay, keV.
+_TAIL_SIGMA, _TAIL_KEV = 0.02, 0.15
+#: Directions that change the spectrum by less than this part of its noise are left out.
+_LEAST_CHANGE = 0.1
+
+#: Channels are merged where lines are wide: up to these energies (keV) bins of this width.
+_BIN_WIDTHS_KEV = ((2.5, 0.010), (8.0, 0.020), (np.inf, 0.030))
+
+
+@dataclass(frozen=True)
+class AxisSigma:
+    """Standard deviations of what is not known of the energy axis and the detector."""
+
+    offset_kev: float
+    gain: float
+    noise_ev: float
+    fano: float
+
+
+@dataclass(frozen=True)
+class ElementShape:
+    """An element for one count on the axis, with what may be wrong with it; merged channels."""
+
+    column: Array
+    """Shape (n_bins,); adds up to one."""
+    slope: Array
+    """Its derivative by the energy of the lines, per keV."""
+    bend: Array
+    """Half its second derivative, per keV^2: the change with a line's variance."""
+    families: Mapping[str, Array]
+    """Parts of the column by family."""
+    directions: Array
+    """Shape (n_directions, n_bins); changes by one sigma of families, groups, energies, tails."""
+
+
+@dataclass(frozen=True)
+class LineLibrary:
+    """Spectra of groups of lines of all elements on one axis, with the continuum."""
+
+    energy: Array
+    """Shape (n_energy,); centres of the channels, keV."""
+    groups: Array
+    """Shape (n_groups, n_energy); a scale common to all lines of an element."""
+    totals: Array
+    """Shape (n_groups,); sum of each group over all energies, also beyond the axis."""
+    elements: tuple[str, ...]
+    """Of each group."""
+    families: tuple[str, ...]
+    """Of each group: "K", "L" or "M"."""
+    lines: tuple[str, ...]
+    """Strongest line of each group."""
+    line_energy_kev: Array
+    """Shape (n_groups,); of that line."""
+    continuum: Array
+    """Shape (n_continuum, n_energy); not negative."""
+    absorption: Mapping[str, Array]
+    """Of each element, shape (n_energy,): relative loss of the continuum in a thin specimen."""
+    variance_per_noise: float
+    """Change of a line's variance, keV^2 per eV of noise."""
+    variance_per_fano: Array
+    """Shape (n_energy,); the same per unit of the Fano factor."""
+    _shapes: dict[str, ElementShape] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def bins(self) -> NDArray[np.intp]:
+        """First channel of each bin of merged channels."""
+        starts = [0]
+        for channel, energy in enumerate(self.energy.tolist()):
+            width = next(w for end, w in _BIN_WIDTHS_KEV if energy < end)
+            if energy - self.energy[starts[-1]] > width - 1e-6:
+                starts.append(channel)
+        return np.array(starts)
+
+    def merged(self, spectra: Array) -> Array:
+        """Sums over the bins, along the last axis."""
+        sums: Array = np.add.reduceat(spectra, self.bins, axis=-1)
+        return sums
+
+    @cached_property
+    def bin_energy(self) -> Array:
+        """Shape (n_bins,); centres of the bins, keV."""
+        return self.merged(self.energy) / self.bin_size
+
+    @cached_property
+    def bin_size(self) -> Array:
+        """Shape (n_bins,); channels in each bin."""
+        return np.diff(np.append(self.bins, self.energy.size)).astype(float)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Elements of which a family falls on the axis."""
+        inside = self.groups.sum(axis=1)
+        return tuple(
+            element
+            for element, families in self.rows.items()
+            if any(
+                inside[m].sum() > USABLE_SHARE * self.totals[m].sum() for m in families.values()
+            )
+        )
+
+    @cached_property
+    def rows(self) -> dict[str, dict[str, list[int]]]:
+        """Groups of every element, by family."""
+        rows: dict[str, dict[str, list[int]]] = {}
+        for row, (element, family) in enumerate(zip(self.elements, self.families, strict=True)):
+            rows.setdefault(element, {}).setdefault(family, []).append(row)
+        return rows
+
+    def strongest_line(self, element: str) -> tuple[str, float]:
+        """Name and energy (keV) of the line with most counts on the axis."""
+        members = sum(self.rows[element].values(), [])
+        row = max(members, key=lambda r: float(self.groups[r].sum()))
+        return self.lines[row], float(self.line_energy_kev[row])
+
+    @cached_property
+    def columns(self) -> dict[str, Array]:
+        """Column of each of `names`, in bins, adding up to one."""
+        merged = self.merged(self.groups)
+        sums = {
+            e: np.sum([merged[m].sum(axis=0) for m in self.rows[e].values()], axis=0)
+            for e in self.names
+        }
+        return {element: column / column.sum() for element, column in sums.items()}
+
+    @cached_property
+    def merged_continuum(self) -> Array:
+        """Shape (n_continuum, n_bins); each adds up to one."""
+        merged = self.merged(self.continuum)
+        return merged / merged.sum(axis=1, keepdims=True)
+
+    @cached_property
+    def merged_absorption(self) -> dict[str, Array]:
+        """`absorption` in bins."""
+        return {e: self.merged(curve) / self.bin_size for e, curve in self.absorption.items()}
+
+    @cached_property
+    def merged_variance_per_fano(self) -> Array:
+        """`variance_per_fano` in bins."""
+        return self.merged(self.variance_per_fano) / self.bin_size
+
+    def shape(self, element: str) -> ElementShape:
+        """Column and directions of an element."""
+        if element not in self._shapes:
+            self._shapes[element] = self._shape(element)
+        return self._shapes[element]
+
+    def _shape(self, element: str) -> ElementShape:
+        families = self.rows[element]
+        spectra = {name: self.groups[members].sum(axis=0) for name, members in families.items()}
+        total = np.sum(list(spectra.values()), axis=0)
+        area = total.sum()
+        reference = max(spectra, key=lambda name: float(spectra[name].sum()))
+        directions = []
+        for name, members in families.items():
+            if name != reference:
+                directions.append(self._family_sigma(element, name, reference) * spectra[name])
+            strongest = max(members, key=lambda r: float(self.groups[r].sum()))
+            directions += [
+                _GROUP_SIGMA[name] * self.groups[row] for row in members if row != strongest
+            ]
+            directions.append(_LINE_SIGMA_KEV[name] * np.gradient(spectra[name], self.energy))
+            directions.append(_TAIL_SIGMA * self._tail(spectra[name]))
+        slope = np.gradient(total, self.energy)
+        return ElementShape(
+            column=self.columns[element],
+            slope=self.merged(slope) / area,
+            bend=0.5 * self.merged(np.gradient(slope, self.energy)) / area,
+            families={name: self.merged(s) / area for name, s in spectra.items()},
+            directions=self.merged(np.array(directions)) / area,
+        )
+
+    def _family_sigma(self, element: str, family: str, reference: str) -> float:
+        energies = [
+            self.line_energy_kev[max(self.rows[element][f], key=lambda r: float(self.totals[r]))]
+            for f in (family, reference)
+        ]
+        sigma = _FAMILY_SIGMA[reference if family == "K" else family]
+        return max(sigma, _SOFT_SIGMA) if min(energies) < _SOFT_KEV else sigma
+
+    def _tail(self, spectrum: Array) -> Array:
+        """Counts that lost a part of their charge: an exponential tail, less the line itself."""
+        decay = np.exp(-(self.energy[1] - self.energy[0]) / _TAIL_KEV)
+        tail: Array = lfilter([1.0 - decay], [1.0, -decay], spectrum[::-1])[::-1]
+        return tail - spectrum
+
+    def directions(
+        self, amounts: Mapping[str, float], continuum: Array, axis: AxisSigma, precision: Array
+    ) -> Array:
+        """Changes of the expected counts by one sigma of everything that is not known exactly.
+
+        Parameters
+        ----------
+        amounts : mapping of str to float
+            Counts of each element of the model.
+        continuum : ndarray of shape (n_bins,)
+            Expected counts of the continuum.
+        axis : AxisSigma
+        precision : ndarray of shape (n_bins,)
+            Inverse variance of the counts; what stays far below the noise is left out.
+
+        Returns
+        -------
+        ndarray of shape (4 + n_kept, n_bins)
+            Offset, gain, noise, Fano factor first.
+        """
+        slope, bend = np.zeros(self.bins.size), np.zeros(self.bins.size)
+        own = []
+        for element, amount in amounts.items():
+            if amount > 0:
+                shape = self.shape(element)
+                slope += amount * shape.slope
+                bend += amount * shape.bend
+                own.append(amount * shape.directions)
+                own.append((self.merged_absorption[element] * continuum)[None])
+        common = [
+            axis.offset_kev * slope,
+            axis.gain * self.bin_energy * slope,
+            axis.noise_ev * self.variance_per_noise * bend,
+            axis.fano * self.merged_variance_per_fano * bend,
+        ]
+        if not own:
+            return np.array(common)
+        stacked = np.vstack(own)
+        return np.vstack([common, stacked[(stacked**2) @ precision > _LEAST_CHANGE]])
