@@ -42,12 +42,30 @@ class Detector(_Record):
     active_silicon_mm: Positive = Field(0.45, description="Thickness of the active silicon, mm.")
     dead_layer_nm: float = Field(40.0, ge=0, description="Silicon dead layer, nm.")
     aluminium_nm: float = Field(30.0, ge=0, description="Aluminium contact and light shield, nm.")
-    window: Literal["none", "polymer", "beryllium"] = Field(
+    window: Literal["none", "polymer", "ap33", "beryllium"] = Field(
         "none",
-        description="Entrance window: none (windowless), polymer (0.3 um), beryllium (8 um).",
+        description="Entrance window: none (windowless), polymer (0.3 um), ap33 (polymer on a "
+        "silicon grid, Moxtek AP3.3), beryllium (8 um).",
+    )
+    efficiency_file: str | None = Field(
+        None,
+        description="CSV of your own: a row per layer (material, thickness_nm, density_g_cm3, "
+        "open_area), instead of window, aluminium and dead layer; or a table (energy_keV, "
+        "efficiency), instead of all layers.",
     )
     take_off_angle_deg: float = Field(
         22.0, gt=0, le=90, description="Take-off angle where the file does not tell it, degrees."
+    )
+    escape: bool = Field(True, description="Escape peaks of silicon, 1.74 keV below their lines.")
+    tail_depth_nm: float = Field(
+        10.0,
+        ge=0,
+        le=1000,
+        description="Depth of the layer below the surface from which charge is lost, nm; 0 for "
+        "lines without tails.",
+    )
+    tail_loss: float = Field(
+        0.5, gt=0, le=1, description="Share of the charge that is lost at the very surface."
     )
 
 

@@ -8,12 +8,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlatem import settings
 from mlatem.errors import InputError
 from mlatem.kernels.lines import add_lines
-from mlatem.physics.detector import fwhm_ev
 from mlatem.physics.line_factors import subshells
 from mlatem.physics.lines import Lines
-from mlatem.units import FWHM_PER_SIGMA
+from mlatem.physics.response import detector_peaks
 
 #: A group of lines is usable if at least this share of it falls into the window.
 USABLE_SHARE = 0.05
@@ -60,6 +60,7 @@ def line_groups(
     lines: Lines,
     weight: NDArray[np.float64],
     resolution: tuple[float, float],
+    detector: settings.Detector,
     *,
     by: Literal["family", "shell"] = "family",
 ) -> list[LineGroup]:
@@ -74,6 +75,8 @@ def line_groups(
         Area of each line.
     resolution : (float, float)
         Noise (FWHM, eV) and Fano factor.
+    detector : settings.Detector
+        For escape peaks and tails, which are part of the group of their line.
     by : {"family", "shell"}
 
     Returns
@@ -84,8 +87,9 @@ def line_groups(
     labels = np.array(lines.families if by == "family" else subshells(lines))
     names, index = np.unique(labels, return_inverse=True)
     spectra = np.zeros((names.size, axis.size))
-    sigma = 1e-3 * fwhm_ev(lines.energy_kev, *resolution) / FWHM_PER_SIGMA
-    add_lines(spectra, channel_edges(axis), index, lines.energy_kev, sigma, weight)
+    peaks = detector_peaks(lines.energy_kev, weight, resolution, detector)
+    edges = channel_edges(axis)
+    add_lines(spectra, edges, index[peaks.line], peaks.energy_kev, peaks.sigma_kev, peaks.area)
     inside = spectra.sum(axis=1)
     total = np.bincount(index, weights=weight, minlength=names.size)
     usable = (inside > 0) & (inside >= USABLE_SHARE * total)

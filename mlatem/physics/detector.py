@@ -3,29 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import xraylib
 from numpy.typing import ArrayLike, NDArray
 
 from mlatem import settings
 from mlatem.physics.absorption import element_absorption_m2_kg, tabulated
+from mlatem.physics.detector_file import EfficiencyTable, read_detector_file
+from mlatem.physics.layers import (
+    KG_M2_PER_NM_G_CM3,
+    SILICON_G_CM3,
+    detector_layers,
+    transmission,
+)
 
 #: Energy for one electron-hole pair in silicon, eV.
 PAIR_ENERGY_EV = 3.66
-
-_KG_M2_PER_NM_G_CM3 = 1e-6
-
-_SILICON_G_CM3 = 2.329
-_ALUMINIUM_G_CM3 = 2.699
-
-#: Thickness (nm), density (g/cm3) and weight fractions. The polymer is polyimide (C22 H10 N2 O5).
-_WINDOWS: Mapping[str, tuple[float, float, Mapping[str, float]]] = {
-    "none": (0.0, 1.0, {}),
-    "polymer": (300.0, 1.42, {"C": 0.6911, "H": 0.0264, "N": 0.0733, "O": 0.2092}),
-    "beryllium": (8000.0, 1.848, {"Be": 1.0}),
-}
 
 
 def fwhm_ev(energy_kev: ArrayLike, noise_ev: float, fano: float) -> NDArray[np.float64]:
@@ -63,31 +56,38 @@ def efficiency(energy_kev: ArrayLike, detector: settings.Detector) -> NDArray[np
     ----------
     energy_kev : array-like
     detector : settings.Detector
+        Its `efficiency_file`, if given, replaces window and layers, or the whole efficiency.
 
     Returns
     -------
     ndarray
         Between 0 and 1, of the shape of `energy_kev`; zero below 0.1 keV.
 
+    Raises
+    ------
+    ReadError
+        If the efficiency file cannot be used.
+
     Notes
     -----
-    ``exp(-sum mu_i t_i) [1 - exp(-mu_photo t_Si)]``: transmission of window, aluminium and dead
-    layer with the total attenuation coefficients of xraylib, and photo-absorption (not scattering)
-    in the active silicon.
+    ``T(E) [1 - exp(-mu_photo t_Si)]``: transmission of window, aluminium and dead layer
+    (`mlatem.physics.layers.transmission`), and photo-absorption (not scattering) in the active
+    silicon.
     """
     energy = np.asarray(energy_kev, dtype=np.float64)
-    thickness_nm, density, weights = _WINDOWS[detector.window]
-    layers = {element: w * thickness_nm * density for element, w in weights.items()}
-    layers["Al"] = detector.aluminium_nm * _ALUMINIUM_G_CM3
-    layers["Si"] = detector.dead_layer_nm * _SILICON_G_CM3
-    depth = sum(
-        areal * _KG_M2_PER_NM_G_CM3 * element_absorption_m2_kg(element, energy)
-        for element, areal in layers.items()
-    )
-    active = detector.active_silicon_mm * 1e6 * _SILICON_G_CM3 * _KG_M2_PER_NM_G_CM3
-    stopped = -np.expm1(-active * _photo_absorption_silicon(energy))
-    return np.where(tabulated(energy), np.exp(-depth) * stopped, 0.0)
+    known = tabulated(energy)
+    if detector.efficiency_file is None:
+        layers = detector_layers(detector)
+    else:
+        measured = read_detector_file(detector.efficiency_file)
+        if isinstance(measured, EfficiencyTable):
+            return np.where(known, measured.at(energy), 0.0)
+        layers = measured
+    active = detector.active_silicon_mm * 1e6 * SILICON_G_CM3 * KG_M2_PER_NM_G_CM3
+    stopped = -np.expm1(-active * photo_absorption_silicon_m2_kg(energy))
+    return np.where(known, transmission(energy, layers) * stopped, 0.0)
 
 
-def _photo_absorption_silicon(energy_kev: NDArray[np.float64]) -> NDArray[np.float64]:
+def photo_absorption_silicon_m2_kg(energy_kev: ArrayLike) -> NDArray[np.float64]:
+    """Mass photo-absorption coefficient of silicon; zero below 0.1 keV."""
     return element_absorption_m2_kg("Si", energy_kev, process=xraylib.CS_Photo)

@@ -83,8 +83,9 @@ def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
     line_factors : mapping of str to float, optional
         Factors on tabulated intensities, of a family ("Pt M") or of the lines that fill vacancies
         of a sub-shell ("Pt M5"); the sub-shell takes precedence.
-    pile_up : array-like of shape (n_energy,), optional
-        The measured spectrum on this axis; adds a column of its sum peaks, "pile-up".
+    pile_up : array-like of shape (n_energy,) or (2, n_channels), optional
+        The measured spectrum on this axis, or energies and counts on an axis of their own; adds a
+        column of its sum peaks, "pile-up".
     split : {"element", "family", "shell"}
         One column per element of the specimen, "Pt"; or per family, "Pt M", or sub-shell, "Pt M5",
         of those that the window holds. "shell" also splits the instrument's elements so.
@@ -145,7 +146,7 @@ def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
             take_off_angle_deg=angle,
         )
         weight = detected[element] * escaping
-        groups = line_groups(axis, lines_of[element], weight, resolution, by=by)
+        groups = line_groups(axis, lines_of[element], weight, resolution, detector, by=by)
         usable = [group for group in groups if group.usable]
         if not usable:
             raise InputError(_no_line_message(lines_of[element], axis))
@@ -154,7 +155,9 @@ def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
         else:
             columns += [_single(element, group, "line") for group in usable]
     for element in system_elements:
-        groups = line_groups(axis, lines_of[element], detected[element], resolution, by=by)
+        groups = line_groups(
+            axis, lines_of[element], detected[element], resolution, detector, by=by
+        )
         usable = [group for group in groups if group.usable]
         columns += [_single(element, group, "system") for group in usable]
         if not usable:

@@ -20,11 +20,11 @@ from mlatem.physics.absorption import (
     mass_absorption_m2_kg,
 )
 from mlatem.physics.casnati import casnati_k_cross_section
-from mlatem.physics.detector import efficiency, fwhm_ev
+from mlatem.physics.detector import efficiency
 from mlatem.physics.ionization import ionization_cross_section
 from mlatem.physics.lines import Lines, emission_lines
+from mlatem.physics.response import detector_peaks
 from mlatem.specimen import Simulate
-from mlatem.units import FWHM_PER_SIGMA
 
 Spectra = NDArray[np.float64]
 
@@ -134,8 +134,9 @@ class Emission:
 
     def _add(self, spectra: Spectra, row: int, energy: Spectra, area: Spectra) -> None:
         detector = self.physics.detector
-        sigma = 1e-3 * fwhm_ev(energy, detector.noise_ev, detector.fano) / FWHM_PER_SIGMA
-        add_lines(spectra, self._edges, np.full(energy.size, row), energy, sigma, area)
+        peaks = detector_peaks(energy, area, (detector.noise_ev, detector.fano), detector)
+        rows = np.full(peaks.area.size, row)
+        add_lines(spectra, self._edges, rows, peaks.energy_kev, peaks.sigma_kev, peaks.area)
 
     @cached_property
     def _edges(self) -> Spectra:

@@ -54,7 +54,8 @@ def test_binning_conserves_the_intensity_of_lines(width_kev):
 
 def test_centre_and_width_of_a_line():
     energy = 0.005 * np.arange(1000)
-    oxygen = column(build(energy, noise_ev=60.0, fano=0.12), "O")
+    gaussian = Detector(tail_depth_nm=0)
+    oxygen = column(build(energy, noise_ev=60.0, fano=0.12, detector=gaussian), "O")
     mean = (oxygen * energy).sum() / oxygen.sum()
     deviation = np.sqrt((oxygen * (energy - mean) ** 2).sum() / oxygen.sum())
     fwhm_ev = np.sqrt(60.0**2 + 8 * np.log(2) * 0.12 * 3.66 * 524.9)

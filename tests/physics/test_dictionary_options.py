@@ -88,7 +88,7 @@ def test_pile_up_is_a_column_of_the_background():
         ({"line_factors": {"Pt M": np.nan}}, "line factor of Pt M is nan"),
         ({"split": "line"}, "split is 'line': expected one of element, family, shell"),
         ({"pile_up": np.ones(3)}, r"pile-up has shape \(3,\)"),
-        ({"pile_up": -np.ones(ENERGY.size)}, "not negative"),
+        ({"pile_up": -np.ones(ENERGY.size)}, "negative counts"),
         ({"pile_up": np.zeros(ENERGY.size)}, "leave pile-up out"),
     ],
 )

@@ -8,10 +8,13 @@ import csv
 import numpy as np
 import pytest
 
-from mlatem.elements import SYMBOLS
+from mlatem.elements import SYMBOLS, atomic_number
 from mlatem.errors import InputError
+from mlatem.physics import relaxation
 from mlatem.physics.atomic import atomic_weight
+from mlatem.physics.bote_salvat import SHELLS
 from mlatem.physics.detector import efficiency
+from mlatem.physics.ionization import ionization_cross_section
 from mlatem.physics.lines import emission_lines
 from mlatem.physics.relaxation import (
     OVERRIDES_PATH,
@@ -94,6 +97,40 @@ def test_yields_are_smooth_in_atomic_number(shell, first, last, tolerance):
     assert abs(bend[worst]) < tolerance, f"{SYMBOLS[first + worst]} {shell}"
 
 
+@pytest.mark.parametrize(("shell", "element"), [("L2", "Sb"), ("L2", "Re"), ("L3", "Re")])
+def test_smoothness_would_show_the_faults_of_xraylib(shell, element, monkeypatch):
+    number = atomic_number(element)
+    kept = {key: v for key, v in relaxation._overrides().items() if key[2] != "yield"}
+    monkeypatch.setattr(relaxation, "_overrides", lambda: kept)
+    near = "|".join(SYMBOLS[number - 2 : number + 1])
+    with pytest.raises(AssertionError, match=rf"({near}) {shell}"):
+        test_yields_are_smooth_in_atomic_number(shell, number - 4, number + 4, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("shell", "name", "tolerance_ev"),
+    [("M5", "M5-N7", 6), ("M4", "M4-N6", 8), ("M5", "M5-N3", 12)],
+)
+def test_m_energies_are_smooth_in_atomic_number(shell, name, tolerance_ev):
+    energy_ev = 1e3 * np.array(
+        [
+            next(t.energy_kev for t in transitions(SYMBOLS[z - 1], shell) if t.name == name)
+            for z in range(57, 93)
+        ]
+    )
+    bend = energy_ev[1:-1] - 0.5 * (energy_ev[2:] + energy_ev[:-2])
+    worst = int(np.argmax(np.abs(bend)))
+    assert abs(bend[worst]) < tolerance_ev, f"{SYMBOLS[57 + worst]} {name}"
+
+
+def test_weak_m_lines_of_heavy_elements_are_weak():
+    # EADL: 0.059 of the M5 photons of Pt are M zeta, 0.164 of those of M3 come from N1;
+    # xraylib has 0.068 and 0.355.
+    rates = {t.name: t.rate for shell in ("M3", "M5") for t in transitions("Pt", shell)}
+    assert rates["M5-N3"] == pytest.approx(0.0594, rel=0.01)
+    assert rates["M3-N1"] == pytest.approx(0.164, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("family", "first", "last", "tolerance"),
     [("K", 6, 60, 0.02), ("L", 30, 92, 0.05), ("M", 57, 92, 0.05)],
@@ -110,6 +147,25 @@ def test_rates_of_a_shell_add_up_to_one():
         for shell in ("K", "L1", "L2", "L3"):
             total = sum(t.rate for t in transitions(symbol, shell))
             assert total == pytest.approx(1, abs=0.03), f"{symbol} {shell}"
+
+
+@pytest.mark.parametrize("shell", ["M1", "M2", "M3", "M4", "M5"])
+def test_rates_of_m_shells_from_hafnium_add_up_to_one(shell):
+    for symbol in SYMBOLS[71:92]:
+        total = sum(t.rate for t in transitions(symbol, shell))
+        assert total == pytest.approx(1, abs=0.05), f"{symbol} {shell}"
+
+
+@pytest.mark.parametrize(
+    ("element", "shell", "expected"),
+    [("Fe", "L3", 1.02), ("Cu", "L3", 1.02), ("Ag", "L3", 1.017), ("Au", "M5", 1.07)],
+)
+def test_vacancies_that_inner_shells_add(element, shell, expected):
+    ionized = np.array([ionization_cross_section(element, s, 200) for s in SHELLS])
+    own_family = np.where([s[0] == shell[0] for s in SHELLS], ionized, 0.0)
+    index = SHELLS.index(shell)
+    ratio = vacancies(element, ionized)[index] / vacancies(element, own_family)[index]
+    assert ratio == pytest.approx(expected, abs=0.01)
 
 
 def test_lanthanides_below_gadolinium_have_m_alpha():
