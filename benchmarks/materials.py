@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from mlatem import settings
-from mlatem.elements import atomic_number
 from mlatem.kernels.lines import add_lines
 from mlatem.physics.absorption import (
     element_absorption_m2_kg,
@@ -197,9 +197,8 @@ class Sample:
 
 def parse(formula: str) -> dict[str, float]:
     """Atomic fractions from "Ba20 Ti20 O60"."""
-    parts = [(p.rstrip("0123456789."), p.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"))
-             for p in formula.split()]
-    total = sum(float(n) for _, n in parts)
+    parts = re.findall(r"([A-Z][a-z]?)([\d.]+)", formula)
+    total = sum(float(number) for _, number in parts)
     return {element: float(number) / total for element, number in parts}
 
 
@@ -240,7 +239,7 @@ def _sample(formula: str, seed: int) -> Sample:
         expected = expected + part * stray / stray.sum()
     sums = np.convolve(expected, expected)[: N_CHANNELS + 20]
     shift = round(0.1 / KEV_PER_CHANNEL)
-    sums = np.concatenate([np.zeros(0), sums[shift:]])[:N_CHANNELS]
+    sums = sums[shift:][:N_CHANNELS]
     expected = expected / expected.sum() + random.uniform(0, 0.004) * sums / sums.sum()
     return Sample(
         formula, fraction, frozenset(instrument), beam, energy, expected / expected.sum(), seed
@@ -286,6 +285,9 @@ def _continuum(edges, beam, detector, exponent, composition, path):
     return curve / curve.sum()
 
 
-def mean_number(fraction: Mapping[str, float]) -> float:
-    """Mean atomic number."""
-    return sum(x * atomic_number(e) for e, x in fraction.items())
+def hardest_kev(sample: Sample, element: str) -> float:
+    """Energy of the hardest line that the beam excites and the axis holds; 0 if there is none."""
+    if element in INVISIBLE:
+        return 0.0
+    energies = emission_lines(element, sample.beam_energy_kev).energy_kev
+    return float(np.max(energies[energies < sample.energy[-1]], initial=0.0))

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from mlatem import settings as _settings
-from mlatem.calibration import calibrate_image
+from mlatem.calibration import calibrate_image, identify_image
 from mlatem.denoising.rank import low_rank, rank_decision
 from mlatem.denoising.scores import reconstruct as reconstruct_counts
 from mlatem.errors import InputError
@@ -30,6 +30,7 @@ from mlatem.model import (
     Calibration,
     Dictionary,
     Factorization,
+    Identification,
     PhaseTable,
     RegionStatistics,
     SpectrumImage,
@@ -96,7 +97,7 @@ def spectrum_image(data: SpectrumImageLike) -> SpectrumImage:
 
 def calibrate(
     data: SpectrumImageLike,
-    elements: Sequence[str],
+    elements: Sequence[str] = (),
     *,
     system_elements: Sequence[str] | None = None,
     thickness_nm: float | None = None,
@@ -105,6 +106,7 @@ def calibrate(
     take_off_angle_deg: float | None = None,
     edxs: _settings.Edxs | None = None,
     settings: _settings.Calibrate | None = None,
+    identify: _settings.Identify | None = None,
     **options: Any,
 ) -> Calibration:
     """Energy axis, resolution, mean composition and absorption from the sum spectrum.
@@ -113,7 +115,7 @@ def calibrate(
     ----------
     data : SpectrumImage, Dataset or DataTree
     elements : sequence of str
-        Elements of the specimen.
+        Elements of the specimen; those that `mlatem.identify` finds if not given.
     system_elements : sequence of str, optional
         Elements of grid, holder and collimator; those of `edxs` if not given.
     thickness_nm, density_g_cm3 : float, optional
@@ -121,7 +123,7 @@ def calibrate(
         estimated from the composition.
     beam_energy_kev, take_off_angle_deg : float, optional
         Take precedence over the file's.
-    edxs, settings : settings records, optional
+    edxs, settings, identify : settings records, optional
     **options
         `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
 
@@ -146,6 +148,57 @@ def calibrate(
         },
         edxs=edxs or _settings.Edxs(),
         settings=settings or _settings.Calibrate(),
+        identify=identify,
+        **options,
+    )
+
+
+def identify(
+    data: SpectrumImageLike,
+    elements: Sequence[str] = (),
+    *,
+    system_elements: Sequence[str] | None = None,
+    beam_energy_kev: float | None = None,
+    take_off_angle_deg: float | None = None,
+    edxs: _settings.Edxs | None = None,
+    settings: _settings.Identify | None = None,
+    **options: Any,
+) -> Identification:
+    """The elements that a spectrum image shows, those of small parts of it too.
+
+    Parameters
+    ----------
+    data : SpectrumImage, Dataset or DataTree
+    elements : sequence of str, optional
+        A list to check: these are in the model from the start.
+    system_elements : sequence of str, optional
+        Elements of grid, holder and collimator; those of `edxs` if not given.
+    beam_energy_kev, take_off_angle_deg : float, optional
+        Take precedence over the file's.
+    edxs, settings : settings records, optional
+    **options
+        `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
+
+    Returns
+    -------
+    Identification
+        `elements` are those that are used; `to_frame()` gives a table of all, with candidates.
+
+    Raises
+    ------
+    InputError
+        If the beam energy is not known, an element is unknown, or the counts are too few.
+    """
+    return identify_image(
+        spectrum_image(data),
+        elements=elements,
+        system_elements=system_elements,
+        acquisition={
+            "beam_energy_kev": beam_energy_kev,
+            "take_off_angle_deg": take_off_angle_deg,
+        },
+        edxs=edxs or _settings.Edxs(),
+        settings=settings or _settings.Identify(),
         **options,
     )
 

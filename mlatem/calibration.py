@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,17 @@ from numpy.typing import NDArray
 from mlatem import settings as _settings
 from mlatem.elements import check_symbols
 from mlatem.errors import InputError
-from mlatem.model import Acquisition, Calibration, Dictionary, Estimate, SpectrumImage
+from mlatem.identification import Conditions, identify_source
+from mlatem.identification import decision as identified
+from mlatem.identification import verdicts as element_verdicts
+from mlatem.model import (
+    Acquisition,
+    Calibration,
+    Dictionary,
+    Estimate,
+    Identification,
+    SpectrumImage,
+)
 from mlatem.passes import TileSource, sum_spectrum_pass
 from mlatem.physics.atomic import density_g_cm3
 from mlatem.physics.dictionary import edxs_dictionary
@@ -37,6 +48,7 @@ def calibrate_image(
     acquisition: Mapping[str, float | str | None],
     edxs: _settings.Edxs,
     settings: _settings.Calibrate,
+    identify: _settings.Identify | None = None,
     **options: Any,
 ) -> Calibration:
     """Calibrate a spectrum image on its sum spectrum.
@@ -45,12 +57,14 @@ def calibrate_image(
     ----------
     image : SpectrumImage
     elements : sequence of str
-        Elements of the specimen.
+        Elements of the specimen; those that the data show if there are none.
     system_elements : sequence of str or None
         Elements of the instrument; None takes those of `edxs` that the specimen does not hold.
     acquisition : mapping
         Values of the user that take precedence over the file's.
     edxs, settings : settings records
+    identify : settings.Identify, optional
+        How elements are found, and whether a list of them is checked.
     **options
         `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
 
@@ -65,6 +79,16 @@ def calibrate_image(
         image.counts, slice(0, image.shape[2]), label=image.name or "counts", **options
     )
     known = _known(image, known_values, elements, system_elements, edxs)
+    counts = sum_spectrum_pass(source)
+    identification = None
+    looked_for = identify or _settings.Identify()
+    if looked_for.check or not known.elements:
+        identification = identify_source(
+            source, image.energy, _conditions(known), edxs=edxs, settings=looked_for, counts=counts
+        )
+    listed = known.elements
+    if identification is not None and not listed:
+        known = replace(known, elements=_used(identification))
     density = _density(known_values)
 
     def build(
@@ -92,7 +116,7 @@ def calibrate_image(
         return Estimate(value, None, assumed.origin)
 
     calibration = calibrate_spectrum(
-        sum_spectrum_pass(source),
+        counts,
         image.energy,
         known,
         build,
@@ -100,6 +124,8 @@ def calibrate_image(
         edxs=edxs,
         options=settings,
     )
+    if identification is not None:
+        calibration = _with_identification(calibration, identification, listed, looked_for)
     _logger.info(
         "calibrated %s: offset %.1f eV, gain %.1e, noise %.0f eV, deviance per dof %.2f",
         image.shape,
@@ -109,6 +135,78 @@ def calibrate_image(
         calibration.deviance_per_dof,
     )
     return calibration
+
+
+def identify_image(
+    image: SpectrumImage,
+    *,
+    elements: Sequence[str] = (),
+    system_elements: Sequence[str] | None = None,
+    acquisition: Mapping[str, float | str | None],
+    edxs: _settings.Edxs,
+    settings: _settings.Identify,
+    **options: Any,
+) -> Identification:
+    """The elements that a spectrum image shows.
+
+    Parameters
+    ----------
+    image, acquisition, edxs, **options
+        As for `calibrate_image`.
+    elements : sequence of str
+        A list to check; empty to find all.
+    system_elements : sequence of str or None
+        Elements of the instrument; None takes those of `edxs` that `elements` does not hold.
+    settings : settings.Identify
+
+    Raises
+    ------
+    InputError
+        If the beam energy is not known, an element is unknown, or the counts are too few.
+    """
+    known_values = image.acquisition.updated(acquisition, "user")
+    source = TileSource(
+        image.counts, slice(0, image.shape[2]), label=image.name or "counts", **options
+    )
+    known = _known(image, known_values, elements, system_elements, edxs)
+    return identify_source(
+        source, image.energy, _conditions(known), edxs=edxs, settings=settings
+    )
+
+
+def _conditions(known: Known) -> Conditions:
+    return Conditions(
+        beam_energy_kev=known.beam_energy_kev.value,
+        take_off_angle_deg=known.take_off_angle_deg.value,
+        noise_ev=known.noise_ev.value,
+        fano=known.fano.value,
+        elements=known.elements,
+        system_elements=known.system_elements,
+    )
+
+
+def _used(identification: Identification) -> tuple[str, ...]:
+    if not identification.elements:
+        raise InputError(
+            "no elements are named and none was identified in the sum spectrum: name them in the "
+            "column `elements` of the sample sheet, and check the beam energy and the energy axis"
+        )
+    return identification.elements
+
+
+def _with_identification(
+    calibration: Calibration,
+    identification: Identification,
+    listed: Sequence[str],
+    settings: _settings.Identify,
+) -> Calibration:
+    chosen = () if listed else (identified(identification),)
+    return replace(
+        calibration,
+        identification=identification,
+        decisions=(*chosen, *calibration.decisions),
+        verdicts=(*calibration.verdicts, *element_verdicts(identification, listed, settings)),
+    )
 
 
 def _known(

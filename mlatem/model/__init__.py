@@ -7,6 +7,7 @@ from mlatem.model.calibration import Calibration, Estimate
 from mlatem.model.counts import SparseCounts, thin
 from mlatem.model.dictionary import Dictionary
 from mlatem.model.factorization import Factorization
+from mlatem.model.identification import FoundElement, Identification
 from mlatem.model.phase_table import PhaseTable
 from mlatem.model.pixel_maps import PixelMaps
 from mlatem.model.spectrum_image import SpectrumImage
@@ -21,6 +22,8 @@ __all__ = [
     "Dictionary",
     "Estimate",
     "Factorization",
+    "FoundElement",
+    "Identification",
     "PhaseTable",
     "PixelMaps",
     "RegionStatistics",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mlatem.elements import check_symbols
 from mlatem.errors import InputError
 from mlatem.model.acquisition import Origin
+from mlatem.model.identification import Identification
 from mlatem.model.verdict import Decision, Verdict
 
 
@@ -58,6 +59,8 @@ class Calibration:
     """Of the sum spectrum in the window."""
     decisions: tuple[Decision, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    identification: Identification | None = None
+    """Elements that the data show; None where they were not looked for."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -117,4 +120,6 @@ class Calibration:
             fields[name] = tuple(fields[name])
         fields["decisions"] = tuple(Decision(**d) for d in fields["decisions"])
         fields["verdicts"] = tuple(Verdict(**v) for v in fields["verdicts"])
+        if fields.get("identification") is not None:
+            fields["identification"] = Identification.from_dict(fields["identification"])
         return cls(**fields)

@@ -49,6 +49,7 @@ def fit_directions(
     directions: Array,
     *,
     weight: Array,
+    center: Array | None = None,
     start: tuple[Array, Array] | None = None,
     max_rounds: int = 25,
     tolerance: float = 1e-2,
@@ -64,6 +65,8 @@ def fit_directions(
         Change of the expected counts for a deviation of one standard deviation.
     weight : ndarray of shape (n_energy,)
         Of each channel's deviance, 0 to 1.
+    center : ndarray of shape (n_directions,), optional
+        Deviations that `columns` contain already.
     start : tuple of ndarray, optional
         Amounts and deviations.
     max_rounds : int
@@ -78,7 +81,7 @@ def fit_directions(
     Notes
     -----
     Minimizes ``sum_i weight_i d_i(model) + sum_k deviation_k^2`` with the Poisson deviance d and
-    ``model = amount @ columns + deviation @ directions``: the posterior mode under a standard
+    ``model = amount @ columns + (deviation - center) @ directions``: the posterior mode under a standard
     normal prior of every deviation. Fisher scoring; the deviations, which have no bounds, are
     eliminated from each step (Schur complement), which leaves a non-negative least-squares problem
     in the amounts.
@@ -87,11 +90,12 @@ def fit_directions(
     matrix = np.vstack([columns, directions])
     prior = np.concatenate([np.zeros(n_columns), np.ones(len(directions))])
     floor = _FLOOR * max(counts.mean(), 1e-6)
+    inside = np.zeros(len(directions)) if center is None else center
     if start is None:
-        place = np.concatenate([_warm(counts, columns, floor), np.zeros(len(directions))])
-    else:
-        place = np.concatenate(start)
-    value, model = _objective(counts, matrix, weight, prior, place, floor)
+        start = _warm(counts, columns, floor), inside
+    place = np.concatenate(start)
+    origin = np.concatenate([np.zeros(n_columns), inside])
+    value, model = _objective(counts, matrix, weight, prior, place, origin, floor)
     for _ in range(max_rounds):
         gradient = matrix @ (weight * (1.0 - counts / model)) + prior * place
         curvature = _curvature(matrix, weight / model, prior)
@@ -103,7 +107,7 @@ def fit_directions(
         length, new = 1.0, np.inf
         while length > 1e-3:
             trial = place + length * step
-            new, new_model = _objective(counts, matrix, weight, prior, trial, floor)
+            new, new_model = _objective(counts, matrix, weight, prior, trial, origin, floor)
             if new <= value - 1e-4 * length * expected:
                 break
             length *= 0.5
@@ -142,9 +146,15 @@ def _warm(counts: Array, columns: Array, floor: float) -> Array:
 
 
 def _objective(
-    counts: Array, matrix: Array, weight: Array, prior: Array, place: Array, floor: float
+    counts: Array,
+    matrix: Array,
+    weight: Array,
+    prior: Array,
+    place: Array,
+    origin: Array,
+    floor: float,
 ) -> tuple[float, Array]:
-    model = np.maximum(place @ matrix, floor)
+    model = np.maximum((place - origin) @ matrix, floor)
     deviance = 2.0 * (xlogy(counts, counts / model) - counts + model)
     return float(weight @ deviance + prior @ place**2), model
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
 
 from mlatem.preprocessing.directions_fit import DirectionsFit, fit_directions
-from mlatem.preprocessing.line_library import AxisSigma, LineLibrary
+from mlatem.preprocessing.line_library import N_COMMON, LineLibrary
 
 Array = NDArray[np.float64]
 
@@ -28,6 +28,11 @@ _SWAP_MARGIN, _SWAP_BELOW = 2.0, 2000.0
 #: sigma.
 _FAMILY_RATIO, _SEEN, _NOT_SEEN = 3.0, 4.0, 3.0
 _HARDNESS = "MLK"
+#: Directions that change the spectrum by less than this part of its noise are left out, unless
+#: they have moved by so many sigma.
+_LEAST_CHANGE, _MOVED = 0.1, 1e-2
+#: Rounds of a fit end where the objective changes by less.
+_SAME_OBJECTIVE = 0.5
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,34 @@ class Explanation:
 
     elements: tuple[str, ...]
     fit: DirectionsFit
+    columns: Array
+    """Shape (n_fixed + n_elements, n_bins); with the deviations that were found."""
     directions: Array
     """Shape (n_directions, n_bins); those of the fit."""
-    amounts: dict[str, float]
-    """Counts of each element on the axis."""
+    deviations: dict[str, Array]
+    """In sigma, of each element's own directions, then of its absorption; of all under ""."""
 
     @property
     def objective(self) -> float:
         """Twice the negative logarithm of the posterior, up to a constant."""
         return self.fit.objective
+
+    @property
+    def n_fixed(self) -> int:
+        """Columns of continuum and instrument, which come first."""
+        return len(self.columns) - len(self.elements)
+
+    @property
+    def amounts(self) -> dict[str, float]:
+        """Scale of each element's column."""
+        return dict(zip(self.elements, self.fit.amount[self.n_fixed :].tolist(), strict=True))
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """Counts of each element on the axis."""
+        area = self.columns[self.n_fixed :].sum(axis=1)
+        counts = np.maximum(self.fit.amount[self.n_fixed :] * area, 0.0)
+        return dict(zip(self.elements, counts.tolist(), strict=True))
 
 
 @dataclass
@@ -56,7 +80,6 @@ class Search:
     library: LineLibrary
     base: tuple[str, ...]
     """Elements that are in every explanation."""
-    axis: AxisSigma
     model_error: float
     """Relative error of the expected counts that is left in every channel."""
     extra: Array | None = None
@@ -64,8 +87,6 @@ class Search:
     excluded: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        lists = [self.library.merged_continuum, *([] if self.extra is None else [self.extra])]
-        self._fixed = np.vstack(lists)
         per_channel = smoothed(self.counts / self.library.bin_size)
         self._weight = 1.0 / (1.0 + self.model_error**2 * per_channel)
 
@@ -74,43 +95,96 @@ class Search:
     ) -> Explanation:
         """Fit a set of elements, in rounds because directions scale with the amounts."""
         elements = tuple(elements)
-        columns = self._columns(elements)
+        deviations = {"": np.zeros(N_COMMON)} if near is None else dict(near.deviations)
+        for element in elements:
+            if element not in deviations:
+                n_own = len(self.library.shape(element).directions) - N_COMMON
+                deviations[element] = np.zeros(n_own + 1)
+        columns = self.columns(elements, deviations)
         if near is None:
             none = np.zeros((0, self.counts.size))
             amount = fit_directions(self.counts, columns, none, weight=self._weight).amount
         else:
             amount = self._start(elements, near)
-        model = np.maximum(amount @ columns, 1e-3 * self.counts.mean())
+        before = np.inf
         for _ in range(rounds):
-            directions = self._directions(elements, amount, model)
-            start = (amount, np.zeros(len(directions)))
+            directions, keys = self._directions(elements, amount, columns, deviations)
+            center = np.array([deviations[name][k] for name, k in keys])
             fit = fit_directions(
-                self.counts, columns, directions, weight=self._weight, start=start
+                self.counts,
+                columns,
+                directions,
+                weight=self._weight,
+                center=center,
+                start=(amount, center),
             )
-            amount, model = fit.amount, fit.model
-        return Explanation(elements, fit, directions, self._by_element(elements, amount))
+            amount = fit.amount
+            deviations = _updated(deviations, keys, fit.deviation)
+            columns = self.columns(elements, deviations)
+            if abs(before - fit.objective) < _SAME_OBJECTIVE:
+                break
+            before = fit.objective
+        return Explanation(elements, fit, columns, directions, deviations)
 
-    def _columns(self, elements: Sequence[str]) -> Array:
-        return np.vstack([self._fixed, *[self.library.columns[e][None] for e in elements]])
-
-    def _by_element(self, elements: Sequence[str], amount: Array) -> dict[str, float]:
-        return dict(zip(elements, amount[len(self._fixed) :].tolist(), strict=True))
+    def columns(
+        self, elements: Sequence[str], deviations: Mapping[str, Array] | None = None
+    ) -> Array:
+        """Continuum, `extra` and elements, deformed by deviations; shape (n_columns, n_bins)."""
+        known = deviations or {}
+        continuum = self.library.merged_continuum
+        absorbed = sum(
+            (known[e][-1] * self.library.merged_absorption[e] for e in elements if e in known),
+            np.zeros(self.counts.size),
+        )
+        parts = [continuum * np.exp(-np.clip(absorbed, -2.0, 2.0))]
+        if self.extra is not None:
+            parts.append(self.extra)
+        for element in elements:
+            column = self.library.columns[element]
+            if element in known:
+                own = np.concatenate([known[""], known[element][:-1]])
+                column = column + own @ self.library.shape(element).directions
+            parts.append(column[None])
+        return np.vstack(parts)
 
     def _start(self, elements: Sequence[str], near: Explanation) -> Array:
-        new = [e for e in elements if e not in near.amounts]
+        known = near.amounts
+        new = [e for e in elements if e not in known]
         first = self._slopes(near, new)[2] if new else np.zeros(0)
         guess = dict(zip(new, np.maximum(first, 1.0).tolist(), strict=True))
-        values = [near.amounts.get(e, guess.get(e, 0.0)) for e in elements]
-        return np.concatenate([near.fit.amount[: len(self._fixed)], values])
+        values = [known.get(e, guess.get(e, 0.0)) for e in elements]
+        return np.concatenate([near.fit.amount[: near.n_fixed], values])
 
-    def _directions(self, elements: Sequence[str], amount: Array, model: Array) -> Array:
-        continuum = self.library.merged_continuum
-        return self.library.directions(
-            self._by_element(elements, amount),
-            amount[: len(continuum)] @ continuum,
-            self.axis,
-            self._weight / model,
-        )
+    def _directions(
+        self,
+        elements: Sequence[str],
+        amount: Array,
+        columns: Array,
+        deviations: Mapping[str, Array],
+    ) -> tuple[Array, list[tuple[str, int]]]:
+        """Changes of the expected counts by one sigma, and whose they are.
+
+        What stays far below the noise is left out, unless it has moved already.
+        """
+        model = np.maximum(amount @ columns, 1e-3 * self.counts.mean())
+        n_continuum = len(self.library.merged_continuum)
+        smooth = amount[:n_continuum] @ columns[:n_continuum]
+        n_fixed = len(columns) - len(elements)
+        common = np.zeros((N_COMMON, self.counts.size))
+        rows, keys = [], []
+        for element, scale in zip(elements, amount[n_fixed:].tolist(), strict=True):
+            if scale > 0:
+                shape = self.library.shape(element).directions
+                common += scale * shape[:N_COMMON]
+                rows += [scale * shape[N_COMMON:]]
+                rows += [-(self.library.merged_absorption[element] * smooth)[None]]
+                keys += [(element, k) for k in range(len(shape) - N_COMMON + 1)]
+        stacked = np.vstack([common, *rows])
+        keys = [("", k) for k in range(N_COMMON)] + keys
+        moved = np.array([abs(deviations[name][k]) > _MOVED for name, k in keys])
+        kept = moved | ((stacked**2) @ (self._weight / model) > _LEAST_CHANGE)
+        kept[:N_COMMON] = True
+        return stacked[kept], [key for key, keep in zip(keys, kept, strict=True) if keep]
 
     def scores(self, explanation: Explanation) -> dict[str, float]:
         """How many sigma each further element would add, by the slope of the likelihood.
@@ -132,7 +206,7 @@ class Search:
         self, explanation: Explanation, names: Sequence[str]
     ) -> tuple[Array, Array, Array]:
         """Slope, information that is left, and amount, of columns that are not in the model."""
-        fit, columns = explanation.fit, self._columns(explanation.elements)
+        fit, columns = explanation.fit, explanation.columns
         kept = np.concatenate([fit.amount > 0, np.ones(len(explanation.directions), dtype=bool)])
         matrix = np.vstack([columns, explanation.directions])[kept]
         candidate = np.array([self.library.columns[e] for e in names])
@@ -150,7 +224,7 @@ class Search:
     def begin(self) -> Explanation:
         """The elements of a non-negative least-squares fit of all columns."""
         names = self.library.names
-        columns = self._columns(names)
+        columns = self.columns(names)
         variance = smoothed(self.counts) + 1.0
         weight = 1.0 / np.sqrt(variance * (1.0 + _ROUGH_ERROR**2 * variance))
         scaled = columns * weight
@@ -158,7 +232,7 @@ class Search:
         scaled /= norm[:, None]
         root = cholesky(scaled @ scaled.T + 1e-6 * np.eye(len(scaled)))
         right = solve_triangular(root, scaled @ (self.counts * weight), trans="T")
-        found = nnls(root, right, maxiter=50 * len(root))[0][len(self._fixed) :]
+        found = nnls(root, right, maxiter=50 * len(root))[0][-len(names) :]
         order = np.argsort(-found)[:_MOST_ELEMENTS]
         chosen = [names[k] for k in order if found[k] > _ROUGH_SIGNIFICANCE]
         elements = (*self.base, *[e for e in chosen if e not in self.base])
@@ -167,7 +241,7 @@ class Search:
     def thin(self, explanation: Explanation, threshold: float) -> Explanation:
         """Leave out what the curvature says is not significant, the least first."""
         while True:
-            first = len(self._fixed)
+            first = explanation.n_fixed
             sigma = explanation.fit.amount_sigma()[first:]
             wald = {
                 e: explanation.fit.amount[first + k] / sigma[k]
@@ -247,13 +321,20 @@ class Search:
         if len(names) < 2:
             return []
         others = [e for e in explanation.elements if e != element]
-        columns = np.vstack([self._columns(others), *[families[f][None] for f in names]])
-        kept = [explanation.amounts[e] for e in others]
-        fixed = explanation.fit.amount[: len(self._fixed)]
-        amount = np.concatenate([fixed, kept, [explanation.amounts[element]] * len(names)])
-        directions = self._directions(others, amount[: -len(names)], explanation.fit.model)
-        start = (amount, np.zeros(len(directions)))
-        fit = fit_directions(self.counts, columns, directions, weight=self._weight, start=start)
+        amounts = explanation.amounts
+        fixed = explanation.fit.amount[: explanation.n_fixed]
+        amount = np.concatenate([fixed, [amounts[e] for e in others]])
+        columns = self.columns(others, explanation.deviations)
+        directions, keys = self._directions(others, amount, columns, explanation.deviations)
+        center = np.array([explanation.deviations[name][k] for name, k in keys])
+        fit = fit_directions(
+            self.counts,
+            np.vstack([columns, *[families[f][None] for f in names]]),
+            directions,
+            weight=self._weight,
+            center=center,
+            start=(np.append(amount, [amounts[element]] * len(names)), center),
+        )
         sigma = fit.amount_sigma()[-len(names) :]
         value = fit.amount[-len(names) :]
         surest = int(np.argmax(value / sigma))
@@ -268,6 +349,15 @@ class Search:
 def smoothed(counts: Array, n_channels: int = 7) -> Array:
     """Running mean, same shape."""
     return np.convolve(counts, np.full(n_channels, 1.0 / n_channels), mode="same")
+
+
+def _updated(
+    deviations: Mapping[str, Array], keys: Sequence[tuple[str, int]], values: Array
+) -> dict[str, Array]:
+    new = {name: old.copy() for name, old in deviations.items()}
+    for (name, k), value in zip(keys, values.tolist(), strict=True):
+        new[name][k] = value
+    return new
 
 
 def _gain(before: Explanation, after: Explanation) -> float:

@@ -1,209 +1,208 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Elements of a spectrum, by likelihood ratios under what is not known of the model."""
+"""Elements of a spectrum, with the energy axis found on the way."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
-from scipy.optimize import nnls
+from scipy.signal import fftconvolve
 
-from mlatem.preprocessing.directions_fit import DirectionsFit, fit_directions
-from mlatem.preprocessing.line_library import AxisPrior, LineLibrary
+from mlatem import settings
+from mlatem.preprocessing.element_search import Explanation, Search
+from mlatem.preprocessing.line_library import AxisSigma, LineLibrary
+from mlatem.preprocessing.poisson_fit import checked_spectrum
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Model:
-    elements: tuple[str, ...]
-    fit: DirectionsFit
-    directions: Array
-    amounts: dict[str, float]
+class Axis:
+    """An energy axis and a detector's resolution."""
 
-    @property
-    def objective(self):
-        return self.fit.objective
+    offset_kev: float
+    gain: float
+    """Relative: corrected energy = energy * (1 + gain) + offset."""
+    noise_ev: float
+    fano: float
+
+    def corrected(self, energy: Array) -> Array:
+        """`energy` (keV) with offset and gain applied."""
+        return energy * (1.0 + self.gain) + self.offset_kev
 
 
-class Search:
-    def __init__(self, counts, library, base, weight, axis, extra=None):
-        self.counts, self.library, self.weight, self.axis = counts, library, weight, axis
-        self.base = tuple(base)
-        self.fixed = library.continuum if extra is None else np.vstack([library.continuum, extra])
-        self.n_fits = 0
-        self.banned = {}
+#: Builds the library of the window on a corrected axis.
+Builder = Callable[[Axis], LineLibrary]
 
-    def fit(self, elements, start=None, rounds=2):
-        elements = tuple(elements)
-        lib = self.library
-        columns = np.vstack([self.fixed, *[lib.columns[e][None] for e in elements]])
-        n_fixed = len(self.fixed)
-        amount = None
-        if start is not None:
-            known = start.amounts
-            new = 1e-3 * self.counts.sum()
-            amount = np.concatenate([start.fit.amount[:n_fixed], [known.get(e, new) for e in elements]])
-            model = np.maximum(amount @ columns, 1e-3 * self.counts.mean())
-        directions = np.zeros((0, lib.energy.size))
-        if amount is None:
-            fit = fit_directions(self.counts, columns, directions, weight=self.weight)
-            amount, model = fit.amount, fit.model
-            self.n_fits += 1
-        for _ in range(rounds):
-            amounts = dict(zip(elements, amount[n_fixed:].tolist(), strict=True))
-            directions = lib.directions(
-                amounts, self.axis, self.weight / model, amount[: len(lib.continuum)] @ lib.continuum
-            )
-            fit = fit_directions(self.counts, columns, directions, weight=self.weight,
-                                 start=(amount, np.zeros(len(directions))))
-            self.n_fits += 1
-            amount, model = fit.amount, fit.model
-        amounts = dict(zip(elements, amount[n_fixed:].tolist(), strict=True))
-        return Model(elements, fit, directions, amounts)
+#: What is not known of the axis before the strong lines are looked at.
+AXIS_SIGMA = AxisSigma(offset_kev=10e-3, gain=1e-3, noise_ev=8.0, fano=0.01)
+_LEAST_NOISE_EV, _LEAST_FANO = 10.0, 0.05
+_MOST_AXIS_ROUNDS = 3
+#: An axis that moves less than this (keV, at any energy) is found.
+_STILL_KEV = 1e-3
+#: Least likelihood ratio of the elements that the axis is fitted on.
+_STRONG = 100.0
+_MOST_EXCLUSIONS = 4
+_FINAL_ROUNDS = 5
+#: Photons below this energy take part in no sum peak that is looked for, keV.
+_LEAST_SUMMED_KEV = 0.2
 
-    def scores(self, model):
-        """One-sided score statistic of every element not in the model."""
-        lib = self.library
-        names = [e for e in lib.names if e not in model.elements]
-        candidate = np.array([lib.columns[e] for e in names])
-        columns = np.vstack([self.fixed, *[lib.columns[e][None] for e in model.elements]])
-        active = model.fit.amount > 0
-        matrix = np.vstack([columns, model.directions])
-        keep = np.concatenate([active, np.ones(len(model.directions), bool)])
-        matrix = matrix[keep]
-        mu, u = model.fit.model, self.weight
-        curv = (matrix * (u / mu)) @ matrix.T
-        n_free = int(active.sum())
-        curv[np.arange(n_free, len(curv)), np.arange(n_free, len(curv))] += 1.0
-        cross = (candidate * (u / mu)) @ matrix.T
-        info = (candidate**2) @ (u / mu)
-        scale = 1 / np.sqrt(np.diag(curv))
-        unit = curv * np.outer(scale, scale) + 1e-9 * np.eye(len(curv))
-        left = info - np.einsum("ij,ji->i", cross * scale, np.linalg.solve(unit, (cross * scale).T))
-        left = np.maximum(left, 1e-6 * info)
-        b = candidate @ (u * (self.counts / mu - 1))
-        return dict(zip(names, (b / np.sqrt(left)).tolist(), strict=True))
 
-    def begin(self, least_z=8.0, most=24):
-        """Elements of a non-negative least-squares fit of all columns."""
-        lib = self.library
-        names = lib.names
-        columns = np.vstack([self.fixed, *[lib.columns[e][None] for e in names]])
-        smooth = np.convolve(self.counts, np.ones(7) / 7, mode="same") + 1.0
-        root_weight = np.sqrt(1.0 / (smooth * (1.0 + 0.05**2 * smooth)))
-        scaled = columns * root_weight
-        norm = np.linalg.norm(scaled, axis=1)
-        scaled = scaled / norm[:, None]
-        gram = scaled @ scaled.T + 1e-6 * np.eye(len(scaled))
-        root = cholesky(gram)
-        right = solve_triangular(root, scaled @ (self.counts * root_weight), trans="T")
-        amount = nnls(root, right, maxiter=50 * len(gram))[0]
-        z = dict(zip(names, amount[len(self.fixed):].tolist(), strict=True))
-        found = [e for e in sorted(z, key=z.get, reverse=True) if z[e] > least_z][:most]
-        model = self.fit([*self.base, *[e for e in found if e not in self.base]])
-        return self.thin(model, 25.0)
+@dataclass(frozen=True)
+class Found:
+    """The elements of one spectrum."""
 
-    def thin(self, model, threshold):
-        """Leave out what the curvature says is not significant, the least first."""
-        while True:
-            n = len(self.fixed)
-            sigma = np.sqrt(np.diag(model.fit.inverse))[n : n + len(model.elements)]
-            wald = {
-                e: model.fit.amount[n + k] / sigma[k]
-                for k, e in enumerate(model.elements)
-                if e not in self.base
-            }
-            if not wald:
-                return model
-            worst = min(wald, key=wald.get)
-            if wald[worst] ** 2 >= threshold:
-                return model
-            model = self.without(model, worst)
+    search: Search
+    explanation: Explanation
+    ratios: dict[str, float]
+    """Twice the logarithm of the likelihood ratio, of every element of the explanation."""
+    candidates: dict[str, float]
+    """The same of elements that are not used."""
+    axis: Axis
 
-    def grow(self, model, threshold, n_try=3, most=25):
-        while len(model.elements) < most:
-            z = self.scores(model)
-            order = [e for e in sorted(z, key=z.get, reverse=True) if e not in self.banned and z[e] > 0 and z[e] ** 2 > 0.3 * threshold]
-            best = None
-            for k, e in enumerate(order[:12]):
-                trial = self.fit((*model.elements, e), model)
-                if best is None or trial.objective < best.objective:
-                    best = trial
-                if k + 1 >= n_try and model.objective - best.objective > threshold:
-                    break
-            if best is None or model.objective - best.objective < threshold:
-                return model
-            model = best
-        return model
 
-    def without(self, model, element):
-        return self.fit([e for e in model.elements if e != element], model)
+def find_elements(
+    counts: Array,
+    energy: Array,
+    window: slice,
+    build: Builder,
+    *,
+    start: Axis,
+    expected: tuple[str, ...] = (),
+    options: settings.Identify,
+) -> Found:
+    """Find the elements of a spectrum.
 
-    def ratios(self, model):
-        return {e: self.without(model, e).objective - model.objective for e in model.elements if e not in self.base}
+    Parameters
+    ----------
+    counts : ndarray of shape (n_energy,)
+        On the whole axis.
+    energy : ndarray of shape (n_energy,)
+        Channel centres as the file has them, keV.
+    window : slice
+        Channels that are looked at.
+    build : callable
+        Builds the `LineLibrary` of the window; physics comes in here.
+    start : Axis
+        Where axis and resolution start.
+    expected : tuple of str
+        Elements that are in the model from the start: of the instrument, or of a given list.
+    options : settings.Identify
 
-    def prune(self, model, threshold):
-        while True:
-            ratio = self.ratios(model)
-            if not ratio:
-                return model, ratio
-            worst = min(ratio, key=ratio.get)
-            if ratio[worst] >= threshold:
-                return model, ratio
-            model = self.without(model, worst)
+    Returns
+    -------
+    Found
 
-    def implausible(self, model, element, ratio=3.0, z=3.0):
-        """Families of lines that an element should show and does not."""
-        lib = self.library
-        families = lib.families_of(element)
-        if len(families) < 2:
-            return []
-        others = [e for e in model.elements if e != element]
-        amounts = {e: model.amounts[e] for e in others}
-        continuum = model.fit.amount[: len(lib.continuum)] @ lib.continuum
-        directions = lib.directions(amounts, self.axis, self.weight / model.fit.model, continuum)
-        names = list(families)
-        columns = np.vstack([self.fixed, *[lib.columns[e][None] for e in others], *[families[f][None] for f in names]])
-        n = len(columns) - len(names)
-        start = np.concatenate([model.fit.amount[: len(self.fixed)], [amounts[e] for e in others], np.full(len(names), model.amounts[element])])
-        fit = fit_directions(self.counts, columns, directions, weight=self.weight, start=(start, np.zeros(len(directions))))
-        sigma = np.sqrt(np.diag(fit.inverse))[n : n + len(names)]
-        amount = fit.amount[n:]
-        best = int(np.argmax(amount / sigma))
-        bad = []
-        for k, f in enumerate(names):
-            if k == best:
-                continue
-            harder = "MLK".index(f) > "MLK".index(names[best])
-            seen = amount[k] > 4.0 * sigma[k]
-            if harder and not seen and amount[k] + z * sigma[k] < amount[best] / ratio:
-                bad.append(f)
-        return bad
+    Raises
+    ------
+    InputError
+        If the spectrum has no counts, NaN or negative values.
 
-    def swap(self, model, below=2000.0, n_try=3, margin=2.0):
-        """Replace an element by one that explains the same better."""
-        changed = True
-        tried = set()
-        while changed:
-            changed = False
-            for e in model.elements:
-                if e in self.base or (e in tried):
-                    continue
-                tried.add(e)
-                less = self.without(model, e)
-                if less.objective - model.objective > below:
-                    continue
-                z = self.scores(less)
-                for other in sorted(z, key=z.get, reverse=True)[:n_try]:
-                    if other == e or z[other] <= 0 or other in self.banned:
-                        continue
-                    trial = self.fit((*less.elements, other), less)
-                    if trial.objective < model.objective - margin:
-                        model, changed = trial, True
-                        break
-                if changed:
-                    break
-        return model
+    Notes
+    -----
+    First the strong lines, found by non-negative least squares of all columns, fix the axis and the
+    resolution, in rounds of Gauss-Newton steps along four of the directions of `fit_directions`.
+    Then elements are added, left out and exchanged by their likelihood ratio, in which everything
+    that is not exactly known of the others (`LineLibrary.directions`) is free within its sigma.
+    """
+    checked_spectrum(counts[window])
+    axis = start
+    search = _search(counts, energy, window, build, axis, expected, options)
+    strong = search.begin()
+    strong = search.thin(search.grow(strong, _STRONG), _STRONG / 2)
+    for _ in range(_MOST_AXIS_ROUNDS):
+        moved = _stepped(axis, strong)
+        search = _search(counts, energy, window, build, moved, expected, options)
+        strong = search.explain(strong.elements)
+        shift = np.max(np.abs(moved.corrected(energy[window]) - axis.corrected(energy[window])))
+        axis = moved
+        if shift < _STILL_KEV:
+            break
+    explanation = _settled(search, strong, options.threshold)
+    ratios = search.ratios(explanation)
+    return Found(search, explanation, ratios, _candidates(search, explanation, options), axis)
+
+
+def _search(
+    counts: Array,
+    energy: Array,
+    window: slice,
+    build: Builder,
+    axis: Axis,
+    expected: tuple[str, ...],
+    options: settings.Identify,
+) -> Search:
+    library = build(axis)
+    pile_up = library.merged(sum_peaks(counts, axis.corrected(energy))[window])
+    base = tuple(e for e in expected if e in library.names)
+    return Search(
+        counts=library.merged(counts[window].astype(np.float64)),
+        library=library,
+        base=base,
+        model_error=options.model_error,
+        extra=pile_up[None] / pile_up.sum() if pile_up.sum() > 0 else None,
+    )
+
+
+def sum_peaks(counts: Array, energy: Array) -> Array:
+    """Shape of the coincidences of two photons, on the axis of the counts, any scale.
+
+    Notes
+    -----
+    The spectrum convolved with itself (P. J. Statham, X-Ray Spectrometry 6 (1977) 94); that of the
+    whole axis, so that photons below the window take part.
+    """
+    photons = np.where(energy > _LEAST_SUMMED_KEV, counts, 0.0)
+    sums = np.maximum(fftconvolve(photons, photons), 0.0)
+    step = (energy[-1] - energy[0]) / (energy.size - 1)
+    place = (energy - 2.0 * energy[0]) / step
+    return np.interp(place, np.arange(sums.size), sums, left=0.0, right=0.0)
+
+
+def _stepped(axis: Axis, explanation: Explanation) -> Axis:
+    """The axis moved by the deviations of the fit."""
+    offset, gain, noise, fano = explanation.fit.deviation[:4].tolist()
+    return replace(
+        axis,
+        offset_kev=axis.offset_kev + offset * AXIS_SIGMA.offset_kev,
+        gain=axis.gain + gain * AXIS_SIGMA.gain,
+        noise_ev=max(axis.noise_ev + noise * AXIS_SIGMA.noise_ev, _LEAST_NOISE_EV),
+        fano=max(axis.fano + fano * AXIS_SIGMA.fano, _LEAST_FANO),
+    )
+
+
+def _settled(search: Search, explanation: Explanation, threshold: float) -> Explanation:
+    """Elements that are all needed, none of them better replaced, and with all hard lines."""
+    for _ in range(_MOST_EXCLUSIONS):
+        explanation = search.prune(search.grow(explanation, threshold), threshold)
+        swapped = search.swap(explanation)
+        if swapped is not explanation:
+            explanation = search.prune(search.grow(swapped, threshold), threshold)
+        found = [e for e in explanation.elements if e not in search.base]
+        unlikely = [e for e in found if search.missing_families(explanation, e)]
+        if not unlikely:
+            break
+        search.excluded.update(unlikely)
+        rest = [e for e in explanation.elements if e not in unlikely]
+        explanation = search.explain(rest, explanation)
+    return search.explain(explanation.elements, explanation, rounds=_FINAL_ROUNDS)
+
+
+def _candidates(
+    search: Search, explanation: Explanation, options: settings.Identify
+) -> dict[str, float]:
+    """Elements that nearly suffice, and those whose hard lines are missing."""
+    doubted = sorted(search.excluded)
+    search.excluded.clear()
+    scores = search.scores(explanation)
+    limit = np.sqrt(options.candidate_threshold)
+    tried = {*doubted, *[e for e, score in scores.items() if score > limit]}
+    found = {}
+    for element in sorted(tried - set(explanation.elements)):
+        more = search.explain((*explanation.elements, element), explanation, rounds=1)
+        ratio = explanation.objective - more.objective
+        if ratio > options.candidate_threshold:
+            found[element] = ratio
+    return found

@@ -16,8 +16,9 @@ Array = NDArray[np.float64]
 #: A family of lines is looked at if at least this share of it falls on the axis.
 USABLE_SHARE = 0.05
 
-#: Relative sigma of a family against the one with most counts. Soft lines are absorbed by an
-#: unknown amount in a specimen of unknown thickness.
+#: Relative sigma of a family against the hardest that has a part of the counts on the axis. Soft
+#: lines are absorbed by an unknown amount in a specimen of unknown thickness.
+_LEAST_REFERENCE = 0.02
 _FAMILY_SIGMA = {"K": 0.15, "L": 0.2, "M": 0.4}
 _SOFT_SIGMA, _SOFT_KEV = 0.5, 1.2
 #: Relative sigma of a group of lines against the strongest of its family.
@@ -26,11 +27,10 @@ _GROUP_SIGMA = {"K": 0.05, "L": 0.15, "M": 0.3}
 _LINE_SIGMA_KEV = {"K": 0.7e-3, "L": 1.5e-3, "M": 4e-3}
 #: Sigma of the share of a line's counts in its low-energy tail, and the tail's decay, keV.
 _TAIL_SIGMA, _TAIL_KEV = 0.02, 0.15
-#: Directions that change the spectrum by less than this part of its noise are left out.
-_LEAST_CHANGE = 0.1
-
 #: Channels are merged where lines are wide: up to these energies (keV) bins of this width.
 _BIN_WIDTHS_KEV = ((2.5, 0.010), (8.0, 0.020), (np.inf, 0.030))
+#: Directions that all elements share: offset, gain, noise, Fano factor.
+N_COMMON = 4
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,11 @@ class ElementShape:
 
     column: Array
     """Shape (n_bins,); adds up to one."""
-    slope: Array
-    """Its derivative by the energy of the lines, per keV."""
-    bend: Array
-    """Half its second derivative, per keV^2: the change with a line's variance."""
     families: Mapping[str, Array]
     """Parts of the column by family."""
     directions: Array
-    """Shape (n_directions, n_bins); changes by one sigma of families, groups, energies, tails."""
+    """Shape (4 + n_own, n_bins); changes by one sigma of offset, gain, noise and Fano factor, then
+    of the element's families, groups, energies and tails."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +82,7 @@ class LineLibrary:
     """Change of a line's variance, keV^2 per eV of noise."""
     variance_per_fano: Array
     """Shape (n_energy,); the same per unit of the Fano factor."""
+    axis_sigma: AxisSigma
     _shapes: dict[str, ElementShape] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -159,11 +157,6 @@ class LineLibrary:
         """`absorption` in bins."""
         return {e: self.merged(curve) / self.bin_size for e, curve in self.absorption.items()}
 
-    @cached_property
-    def merged_variance_per_fano(self) -> Array:
-        """`variance_per_fano` in bins."""
-        return self.merged(self.variance_per_fano) / self.bin_size
-
     def shape(self, element: str) -> ElementShape:
         """Column and directions of an element."""
         if element not in self._shapes:
@@ -175,7 +168,7 @@ class LineLibrary:
         spectra = {name: self.groups[members].sum(axis=0) for name, members in families.items()}
         total = np.sum(list(spectra.values()), axis=0)
         area = total.sum()
-        reference = max(spectra, key=lambda name: float(spectra[name].sum()))
+        reference = self._reference(families, spectra)
         directions = []
         for name, members in families.items():
             if name != reference:
@@ -187,13 +180,30 @@ class LineLibrary:
             directions.append(_LINE_SIGMA_KEV[name] * np.gradient(spectra[name], self.energy))
             directions.append(_TAIL_SIGMA * self._tail(spectra[name]))
         slope = np.gradient(total, self.energy)
+        bend = 0.5 * np.gradient(slope, self.energy)
+        common = [
+            self.axis_sigma.offset_kev * slope,
+            self.axis_sigma.gain * self.energy * slope,
+            self.axis_sigma.noise_ev * self.variance_per_noise * bend,
+            self.axis_sigma.fano * self.variance_per_fano * bend,
+        ]
         return ElementShape(
             column=self.columns[element],
-            slope=self.merged(slope) / area,
-            bend=0.5 * self.merged(np.gradient(slope, self.energy)) / area,
             families={name: self.merged(s) / area for name, s in spectra.items()},
-            directions=self.merged(np.array(directions)) / area,
+            directions=self.merged(np.array(common + directions)) / area,
         )
+
+    def _reference(
+        self, families: Mapping[str, list[int]], spectra: Mapping[str, Array]
+    ) -> str:
+        """The hardest family that is well on the axis: the others may be absorbed, up to all."""
+        total = sum(float(spectrum.sum()) for spectrum in spectra.values())
+        for name in sorted(families):
+            inside = float(spectra[name].sum())
+            whole = float(self.totals[families[name]].sum())
+            if inside > max(USABLE_SHARE * whole, _LEAST_REFERENCE * total):
+                return name
+        return max(spectra, key=lambda name: float(spectra[name].sum()))
 
     def _family_sigma(self, element: str, family: str, reference: str) -> float:
         energies = [
@@ -208,43 +218,3 @@ class LineLibrary:
         decay = np.exp(-(self.energy[1] - self.energy[0]) / _TAIL_KEV)
         tail: Array = lfilter([1.0 - decay], [1.0, -decay], spectrum[::-1])[::-1]
         return tail - spectrum
-
-    def directions(
-        self, amounts: Mapping[str, float], continuum: Array, axis: AxisSigma, precision: Array
-    ) -> Array:
-        """Changes of the expected counts by one sigma of everything that is not known exactly.
-
-        Parameters
-        ----------
-        amounts : mapping of str to float
-            Counts of each element of the model.
-        continuum : ndarray of shape (n_bins,)
-            Expected counts of the continuum.
-        axis : AxisSigma
-        precision : ndarray of shape (n_bins,)
-            Inverse variance of the counts; what stays far below the noise is left out.
-
-        Returns
-        -------
-        ndarray of shape (4 + n_kept, n_bins)
-            Offset, gain, noise, Fano factor first.
-        """
-        slope, bend = np.zeros(self.bins.size), np.zeros(self.bins.size)
-        own = []
-        for element, amount in amounts.items():
-            if amount > 0:
-                shape = self.shape(element)
-                slope += amount * shape.slope
-                bend += amount * shape.bend
-                own.append(amount * shape.directions)
-                own.append((self.merged_absorption[element] * continuum)[None])
-        common = [
-            axis.offset_kev * slope,
-            axis.gain * self.bin_energy * slope,
-            axis.noise_ev * self.variance_per_noise * bend,
-            axis.fano * self.merged_variance_per_fano * bend,
-        ]
-        if not own:
-            return np.array(common)
-        stacked = np.vstack(own)
-        return np.vstack([common, stacked[(stacked**2) @ precision > _LEAST_CHANGE]])

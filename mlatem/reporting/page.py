@@ -66,6 +66,7 @@ def render_report(inputs: ReportInputs) -> RenderedReport:
         spectra=_spectrum_notes(inputs.factorization),
         acquisition=tables.acquisition_rows(inputs.acquisition),
         calibration=tables.calibration_rows(inputs.calibration),
+        found=tables.element_rows(inputs.calibration),
         solve=tables.solve_rows(inputs.factorization),
         provenance=tables.provenance_rows(inputs.provenance),
         caveats=caveats(inputs),

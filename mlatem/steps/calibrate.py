@@ -20,6 +20,7 @@ def calibrate(
     row: DatasetRow,
     edxs: _settings.Edxs,
     settings: _settings.Calibrate,
+    identify: _settings.Identify | None = None,
     threads: int = 1,
 ) -> None:
     """Calibrate a store on its sum spectrum.
@@ -31,8 +32,9 @@ def calibrate(
     calibration : path-like
         JSON file to write.
     row : DatasetRow
-        Elements, thickness and what else the sample sheet knows.
+        Elements (identified where there are none), thickness and what else the sample sheet knows.
     edxs, settings : settings records
+    identify : settings.Identify, optional
     threads : int, optional
         Tiles worked on at a time.
 
@@ -50,6 +52,7 @@ def calibrate(
             acquisition=row.acquisition,
             edxs=edxs,
             settings=settings,
+            identify=identify,
             tile_shape=tile_shape,
             threads=threads,
             progress=advance,

@@ -57,9 +57,7 @@ def check_campaign(folder: str | PathLike[str]) -> Findings:
         try:
             row = DatasetRow.from_strings(cells)
             if not row.elements:
-                problems.append(
-                    f"{name}: the column elements is empty: name the elements of the specimen"
-                )
+                notes.append(f"{name}: the column elements is empty: they will be identified")
             signals = _opened(campaign.raw_paths(name), row, campaign.settings.convert)
             problems += [f"{name}: {problem}" for problem in _missing(signals)]
             notes += [f"{name}: {note}" for note in _assumed(signals, campaign.settings.edxs)]

@@ -42,6 +42,7 @@ rule calibrate:
         ),
         edxs=section("edxs"),
         calibrate=section("calibrate"),
+        identify=section("identify"),
     script:
         "../scripts/calibrate.py"
 

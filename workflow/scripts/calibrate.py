@@ -12,5 +12,6 @@ with to_file(snakemake.log[0]):
         row=DatasetRow.from_strings(snakemake.params.row),
         edxs=settings.Edxs(**snakemake.params.edxs),
         settings=settings.Calibrate(**snakemake.params.calibrate),
+        identify=settings.Identify(**snakemake.params.identify),
         threads=snakemake.threads,
     )
