@@ -18,16 +18,16 @@ import argparse
 import os
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 import materials
 import numpy as np
 
 from mlatem import settings
-from mlatem.api import spectrum_image
 from mlatem.identification import Conditions, identify_spectrum
-from mlatem.io.read import read
 from mlatem.model import Identification
 
 SETS = {
@@ -90,13 +90,13 @@ def judge(task: tuple[materials.Sample, float]) -> tuple[str, float, dict, dict,
     return label, total, missed, {**false}, len(wanted), seconds, weakest
 
 
-def simulated(name: str, n_specimens: int, jobs: int, seed: int | None) -> None:
+def simulated(
+    name: str, n_specimens: int, jobs: int, seed: int | None, totals: Sequence[float]
+) -> None:
     """Print the figures of one set."""
     formulas, default_seed = SETS[name]
-    samples = list(
-        materials.samples(formulas, n_specimens, default_seed if seed is None else seed)
-    )
-    tasks = [(sample, total) for total in TOTALS for sample in samples]
+    samples = list(materials.samples(formulas, n_specimens, default_seed if seed is None else seed))
+    tasks = [(sample, total) for total in totals for sample in samples]
     with ProcessPoolExecutor(jobs) as pool:
         outcomes = list(pool.map(judge, tasks, chunksize=4))
     rows = defaultdict(list)
@@ -121,13 +121,22 @@ def simulated(name: str, n_specimens: int, jobs: int, seed: int | None) -> None:
         )
 
 
+def sum_spectrum(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and energies (keV) of the first signal of a file, which may be a single spectrum."""
+    reader = import_module("rsciio.emd" if path.suffix == ".emd" else "rsciio.hspy")
+    signal = reader.file_reader(str(path))[0]
+    data = np.asarray(signal["data"])
+    axis = signal["axes"][-1]
+    counts = data.reshape(-1, data.shape[-1]).sum(axis=0, dtype=np.float64)
+    return counts, axis["offset"] + axis["scale"] * np.arange(counts.size)
+
+
 def real() -> None:
     """Print the elements of the real spectra."""
     for name, path in REAL.items():
-        image = spectrum_image(read(Path(os.environ["MLATEM_TEST_DATA"]) / path))
-        counts = np.asarray(image.counts).sum(axis=(0, 1))
+        counts, energy = sum_spectrum(Path(os.environ["MLATEM_TEST_DATA"]) / path)
         begun = time.process_time()
-        result = identify(counts, image.energy, 200.0)
+        result = identify(counts, energy, 200.0)
         seconds = time.process_time() - begun
         print(f"{name}: {counts.sum():.0f} counts, {result.deviance_per_bin:.2f}, {seconds:.1f} s")
         for rank in ("major", "minor", "candidate"):
@@ -144,10 +153,11 @@ if __name__ == "__main__":
     parser.add_argument("--set", choices=SETS, default="blind")
     parser.add_argument("--n", type=int, default=len(materials.BLIND) * 3)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--counts", type=float, nargs="+", default=TOTALS)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--real", action="store_true")
     arguments = parser.parse_args()
     if arguments.real:
         real()
     else:
-        simulated(arguments.set, arguments.n, arguments.jobs, arguments.seed)
+        simulated(arguments.set, arguments.n, arguments.jobs, arguments.seed, arguments.counts)

@@ -80,13 +80,9 @@ def calibrate_image(
     )
     known = _known(image, known_values, elements, system_elements, edxs)
     counts = sum_spectrum_pass(source)
-    identification = None
     looked_for = identify or _settings.Identify()
-    if looked_for.check or not known.elements:
-        identification = identify_source(
-            source, image.energy, _conditions(known), edxs=edxs, settings=looked_for, counts=counts
-        )
     listed = known.elements
+    identification = _identification(source, image, known, counts, edxs, looked_for)
     if identification is not None and not listed:
         known = replace(known, elements=_used(identification))
     density = _density(known_values)
@@ -169,9 +165,29 @@ def identify_image(
         image.counts, slice(0, image.shape[2]), label=image.name or "counts", **options
     )
     known = _known(image, known_values, elements, system_elements, edxs)
-    return identify_source(
-        source, image.energy, _conditions(known), edxs=edxs, settings=settings
-    )
+    return identify_source(source, image.energy, _conditions(known), edxs=edxs, settings=settings)
+
+
+def _identification(
+    source: TileSource,
+    image: SpectrumImage,
+    known: Known,
+    counts: NDArray[np.float64],
+    edxs: _settings.Edxs,
+    settings: _settings.Identify,
+) -> Identification | None:
+    """What the data show; None where a list needs no check or the counts do not suffice for one."""
+    if known.elements and not settings.check:
+        return None
+    try:
+        return identify_source(
+            source, image.energy, _conditions(known), edxs=edxs, settings=settings, counts=counts
+        )
+    except InputError as error:
+        if not known.elements:
+            raise
+        _logger.info("the list of elements was not checked: %s", error)
+        return None
 
 
 def _conditions(known: Known) -> Conditions:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mlatem import settings as _settings
 from mlatem.errors import InputError
-from mlatem.model.identification import FoundElement, Identification, Rank
+from mlatem.model.identification import FoundElement, Identification, Rank, Role
 from mlatem.model.verdict import Decision, Verdict
 from mlatem.passes import TileSource, block_sums_pass, sum_spectrum_pass
 from mlatem.physics.absorption import escape_probability
@@ -99,7 +99,7 @@ def identify_spectrum(
     Raises
     ------
     InputError
-        If the spectrum has fewer than a thousand counts in the window, or the axis no channel there.
+        If the window holds fewer than a thousand counts or too few channels.
     """
     found = _find(counts, energy, conditions, edxs, settings)
     return _record(found, conditions, settings)
@@ -170,9 +170,7 @@ def _find(
     )
 
 
-def _window(
-    counts: Array, energy: Array, conditions: Conditions, edxs: _settings.Edxs
-) -> slice:
+def _window(counts: Array, energy: Array, conditions: Conditions, edxs: _settings.Edxs) -> slice:
     """Channels from `energy_min_kev` to where the counts end."""
     first = int(np.searchsorted(energy, edxs.energy_min_kev))
     end = min(edxs.energy_max_kev or np.inf, conditions.beam_energy_kev)
@@ -188,9 +186,7 @@ def _window(
     return slice(first, min(first + max(tail, _LEAST_CHANNELS), stop))
 
 
-def _builder(
-    energy: Array, window: slice, conditions: Conditions, edxs: _settings.Edxs
-) -> Builder:
+def _builder(energy: Array, window: slice, conditions: Conditions, edxs: _settings.Edxs) -> Builder:
     named = (*conditions.elements, *conditions.system_elements)
     elements = tuple(dict.fromkeys((*ELEMENTS, *named)))
     path = _THICKNESS_SIGMA / math.sin(math.radians(conditions.take_off_angle_deg))
@@ -231,9 +227,7 @@ def _builder(
     return build
 
 
-def _record(
-    found: Found, conditions: Conditions, settings: _settings.Identify
-) -> Identification:
+def _record(found: Found, conditions: Conditions, settings: _settings.Identify) -> Identification:
     """The findings as a record, the surest first."""
     amounts = found.explanation.counts
     total = max(sum(amounts.values()), 1e-300)
@@ -241,10 +235,10 @@ def _record(
     for element, ratio in found.ratios.items():
         share = amounts[element] / total
         rank: Rank = "candidate"
-        if ratio >= settings.threshold:
+        if ratio >= settings.threshold * found.misfit:
             is_major = share >= settings.major_share and ratio >= _MAJOR_RATIO
             rank = "major" if is_major else "minor"
-        elif ratio < settings.candidate_threshold:
+        elif ratio < settings.candidate_threshold * found.misfit:
             continue
         entries.append(_entry(found, conditions, element, rank, ratio, amounts[element], share))
     for element, ratio in found.candidates.items():
@@ -271,10 +265,8 @@ def _entry(
             f"{_INSTRUMENT[element]} can hold it: name it in system_elements if it is not in "
             "the specimen"
         )
-    role = "instrument" if is_system else "specimen"
-    return FoundElement(
-        element, rank, role, float(counts), float(ratio), line, energy, _SUM, hint
-    )
+    role: Role = "instrument" if is_system else "specimen"
+    return FoundElement(element, rank, role, float(counts), float(ratio), line, energy, _SUM, hint)
 
 
 def _with_rare(
@@ -291,9 +283,9 @@ def _with_rare(
         if part.element in known:
             continue
         search = replace(found.search, counts=part.spectrum, base=base, excluded=set())
-        ratio = _ratio_in_part(search, part.element)
+        ratio = _ratio_in_part(search, part.element, settings.threshold)
         # The best of many blocks: the ratio has to make up for the choice.
-        needed = settings.threshold + 2.0 * math.log(part.n_tests)
+        needed = settings.threshold * found.misfit + 2.0 * math.log(part.n_tests)
         if ratio < needed:
             continue
         entries = [entry for entry in entries if entry.element != part.element]
@@ -302,7 +294,14 @@ def _with_rare(
         counts = search.explain((*base, part.element)).counts[part.element]
         entries.append(
             FoundElement(
-                part.element, "minor", "specimen", counts, ratio, line, energy, where,
+                part.element,
+                "minor",
+                "specimen",
+                counts,
+                ratio,
+                line,
+                energy,
+                where,
                 "only in a part of the map",
             )
         )
@@ -310,10 +309,10 @@ def _with_rare(
     return Identification(tuple(entries), identification.deviance_per_bin)
 
 
-def _ratio_in_part(search: Search, element: str) -> float:
+def _ratio_in_part(search: Search, element: str, threshold: float) -> float:
     """Likelihood ratio of an element in a part, where others may explain it as well; 0 if not."""
     without = search.explain(search.base)
-    grown = search.swap(search.grow(without, 25.0))
+    grown = search.swap(search.grow(without, threshold))
     if element not in grown.elements or search.missing_families(grown, element):
         return 0.0
     return search.without(grown, element).objective - grown.objective

@@ -154,8 +154,10 @@ def block_sums_pass(source: TileSource, block_px: int) -> NDArray[np.float32]:
         block = (y // block_px - rows.start) * width + (x // block_px - columns.start)
         place = np.repeat(block, np.diff(counts.pointer)) * source.n_energy + counts.channel
         size = (rows.stop - rows.start) * width * source.n_energy
-        sums = np.bincount(place, weights=counts.count, minlength=size)
-        return rows, columns, sums.reshape(-1, width, source.n_energy)
+        weights = counts.count.astype(np.float64)
+        sums = np.bincount(place, weights=weights, minlength=size).astype(np.float64)
+        shape = (rows.stop - rows.start, width, source.n_energy)
+        return rows, columns, sums.reshape(shape)
 
     for rows, columns, sums in _over(source, source.tiles, blocks):
         total[rows, columns] += sums

@@ -120,11 +120,11 @@ class Identify(_Record):
         True, description="Compare a list of elements that is given with what the data show."
     )
     threshold: Positive = Field(
-        25.0,
+        40.0,
         description="Least likelihood ratio (twice its logarithm) of an element that is used.",
     )
     candidate_threshold: Positive = Field(
-        12.0, description="Least likelihood ratio of an element that is shown as a candidate."
+        15.0, description="Least likelihood ratio of an element that is shown as a candidate."
     )
     model_error: float = Field(
         0.02, ge=0, le=0.5, description="Error of the expected counts that is left, relative."

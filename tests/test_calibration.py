@@ -115,7 +115,6 @@ def test_the_stated_resolution_sets_the_noise():
 @pytest.mark.parametrize(
     ("elements", "options", "named"),
     [
-        ([], {}, "no elements are named"),
         (["O", "Xx"], {}, "Xx"),
         (["O", "O"], {}, "listed twice"),
         (["O", "Ti"], {"system_elements": ["Ti"]}, "Ti"),

@@ -105,9 +105,7 @@ def image(sample, rare, *, acquisition):
 
 def test_an_element_of_one_percent_of_the_pixels(specimens):
     rare = next(materials.samples(("Ag100",), 1, seed=8))
-    data = image(
-        specimens[2], rare, acquisition={"beam_energy_kev": Value(200.0, "file")}
-    )
+    data = image(specimens[2], rare, acquisition={"beam_energy_kev": Value(200.0, "file")})
     result = mlatem.identify(data)
     assert {"Al", "Si", "O", "Ag"} <= set(result.elements)
     without = mlatem.identify(data, settings=settings.Identify(rare=False))
@@ -115,9 +113,7 @@ def test_an_element_of_one_percent_of_the_pixels(specimens):
 
 
 def test_elements_are_identified_where_none_are_named(specimens):
-    data = image(
-        specimens[2], specimens[2], acquisition={"beam_energy_kev": Value(200.0, "file")}
-    )
+    data = image(specimens[2], specimens[2], acquisition={"beam_energy_kev": Value(200.0, "file")})
     calibration = mlatem.calibrate(data)
     assert {"Al", "Si", "O"} <= set(calibration.elements)
     assert any("elements identified" in decision.choice for decision in calibration.decisions)
@@ -125,9 +121,7 @@ def test_elements_are_identified_where_none_are_named(specimens):
 
 
 def test_what_the_list_lacks_is_told(specimens):
-    data = image(
-        specimens[2], specimens[2], acquisition={"beam_energy_kev": Value(200.0, "file")}
-    )
+    data = image(specimens[2], specimens[2], acquisition={"beam_energy_kev": Value(200.0, "file")})
     verdicts = {v.name: v for v in mlatem.calibrate(data, ["Al", "O"]).verdicts}
     assert verdicts["elements not listed"].status == "warning"
     assert "Si" in verdicts["elements not listed"].message

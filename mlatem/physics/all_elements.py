@@ -78,7 +78,8 @@ def element_groups(
         For an unknown element or a beam energy that is missing or outside the tables.
     """
     axis = check_axis(energy)
-    groups, energies, weights, index = [], [], [], []
+    groups: list[ElementGroup] = []
+    energies, weights, index = [], [], []
     for element in elements:
         lines = emission_lines(element, beam_energy_kev)
         detected = lines.cross_section_barn * efficiency(lines.energy_kev, detector)

@@ -81,10 +81,10 @@ def fit_directions(
     Notes
     -----
     Minimizes ``sum_i weight_i d_i(model) + sum_k deviation_k^2`` with the Poisson deviance d and
-    ``model = amount @ columns + (deviation - center) @ directions``: the posterior mode under a standard
-    normal prior of every deviation. Fisher scoring; the deviations, which have no bounds, are
-    eliminated from each step (Schur complement), which leaves a non-negative least-squares problem
-    in the amounts.
+    ``model = amount @ columns + (deviation - center) @ directions``: the posterior mode under a
+    standard normal prior of every deviation. Fisher scoring; the deviations, which have no bounds,
+    are eliminated from each step (Schur complement), which leaves a non-negative least-squares
+    problem in the amounts.
     """
     n_columns = len(columns)
     matrix = np.vstack([columns, directions])
@@ -138,7 +138,7 @@ def _scale(curvature: Array) -> Array:
 def _warm(counts: Array, columns: Array, floor: float) -> Array:
     """A few rounds of expectation maximization."""
     area = columns.sum(axis=1)
-    amount = np.full(len(columns), counts.sum() / len(columns)) / area
+    amount: Array = np.full(len(columns), counts.sum() / len(columns)) / area
     for _ in range(10):
         model = np.maximum(amount @ columns, floor)
         amount = amount * (columns @ (counts / model)) / area
@@ -183,4 +183,3 @@ def _bounded_step(place: Array, gradient: Array, curvature: Array, n_bounded: in
         change = target[bounded] - present[bounded]
         target[free] = present[free] - carried[:, -1] - carried[:, :-1] @ change
     return target * scale
-

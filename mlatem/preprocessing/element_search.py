@@ -202,9 +202,7 @@ class Search:
         slope, information, _ = self._slopes(explanation, names)
         return dict(zip(names, (slope / np.sqrt(information)).tolist(), strict=True))
 
-    def _slopes(
-        self, explanation: Explanation, names: Sequence[str]
-    ) -> tuple[Array, Array, Array]:
+    def _slopes(self, explanation: Explanation, names: Sequence[str]) -> tuple[Array, Array, Array]:
         """Slope, information that is left, and amount, of columns that are not in the model."""
         fit, columns = explanation.fit, explanation.columns
         kept = np.concatenate([fit.amount > 0, np.ones(len(explanation.directions), dtype=bool)])

@@ -46,6 +46,7 @@ _STILL_KEV = 1e-3
 _STRONG = 100.0
 _MOST_EXCLUSIONS = 4
 _FINAL_ROUNDS = 5
+_MOST_CANDIDATES = 8
 #: Photons below this energy take part in no sum peak that is looked for, keV.
 _LEAST_SUMMED_KEV = 0.2
 
@@ -61,6 +62,8 @@ class Found:
     candidates: dict[str, float]
     """The same of elements that are not used."""
     axis: Axis
+    misfit: float
+    """Objective per bin, at least 1: by so much more is asked of a ratio."""
 
 
 def find_elements(
@@ -105,7 +108,9 @@ def find_elements(
     First the strong lines, found by non-negative least squares of all columns, fix the axis and the
     resolution, in rounds of Gauss-Newton steps along four of the directions of `fit_directions`.
     Then elements are added, left out and exchanged by their likelihood ratio, in which everything
-    that is not exactly known of the others (`LineLibrary.directions`) is free within its sigma.
+    that is not exactly known of the others (`ElementShape.directions`) is free within its sigma.
+    Where the best model still misfits, ratios have to be larger by the deviance per bin
+    (quasi-likelihood: R. W. M. Wedderburn, Biometrika 61 (1974) 439).
     """
     checked_spectrum(counts[window])
     axis = start
@@ -121,8 +126,18 @@ def find_elements(
         if shift < _STILL_KEV:
             break
     explanation = _settled(search, strong, options.threshold)
-    ratios = search.ratios(explanation)
-    return Found(search, explanation, ratios, _candidates(search, explanation, options), axis)
+    misfit = max(1.0, explanation.objective / search.counts.size)
+    if misfit > 1.0:
+        explanation = search.prune(explanation, options.threshold * misfit)
+        explanation = search.explain(explanation.elements, explanation, rounds=_FINAL_ROUNDS)
+    return Found(
+        search=search,
+        explanation=explanation,
+        ratios=search.ratios(explanation),
+        candidates=_candidates(search, explanation, options.candidate_threshold * misfit),
+        axis=axis,
+        misfit=misfit,
+    )
 
 
 def _search(
@@ -158,7 +173,8 @@ def sum_peaks(counts: Array, energy: Array) -> Array:
     sums = np.maximum(fftconvolve(photons, photons), 0.0)
     step = (energy[-1] - energy[0]) / (energy.size - 1)
     place = (energy - 2.0 * energy[0]) / step
-    return np.interp(place, np.arange(sums.size), sums, left=0.0, right=0.0)
+    shape: Array = np.interp(place, np.arange(sums.size), sums, left=0.0, right=0.0)
+    return shape
 
 
 def _stepped(axis: Axis, explanation: Explanation) -> Axis:
@@ -190,19 +206,18 @@ def _settled(search: Search, explanation: Explanation, threshold: float) -> Expl
     return search.explain(explanation.elements, explanation, rounds=_FINAL_ROUNDS)
 
 
-def _candidates(
-    search: Search, explanation: Explanation, options: settings.Identify
-) -> dict[str, float]:
+def _candidates(search: Search, explanation: Explanation, threshold: float) -> dict[str, float]:
     """Elements that nearly suffice, and those whose hard lines are missing."""
     doubted = sorted(search.excluded)
     search.excluded.clear()
     scores = search.scores(explanation)
-    limit = np.sqrt(options.candidate_threshold)
+    limit = np.sqrt(threshold)
     tried = {*doubted, *[e for e, score in scores.items() if score > limit]}
     found = {}
     for element in sorted(tried - set(explanation.elements)):
         more = search.explain((*explanation.elements, element), explanation, rounds=1)
         ratio = explanation.objective - more.objective
-        if ratio > options.candidate_threshold:
+        if ratio > threshold:
             found[element] = ratio
-    return found
+    surest = sorted(found, key=lambda e: -found[e])[:_MOST_CANDIDATES]
+    return {element: found[element] for element in surest}

@@ -117,9 +117,7 @@ class LineLibrary:
         return tuple(
             element
             for element, families in self.rows.items()
-            if any(
-                inside[m].sum() > USABLE_SHARE * self.totals[m].sum() for m in families.values()
-            )
+            if any(inside[m].sum() > USABLE_SHARE * self.totals[m].sum() for m in families.values())
         )
 
     @cached_property
@@ -132,7 +130,7 @@ class LineLibrary:
 
     def strongest_line(self, element: str) -> tuple[str, float]:
         """Name and energy (keV) of the line with most counts on the axis."""
-        members = sum(self.rows[element].values(), [])
+        members = [row for family in self.rows[element].values() for row in family]
         row = max(members, key=lambda r: float(self.groups[r].sum()))
         return self.lines[row], float(self.line_energy_kev[row])
 
@@ -150,7 +148,8 @@ class LineLibrary:
     def merged_continuum(self) -> Array:
         """Shape (n_continuum, n_bins); each adds up to one."""
         merged = self.merged(self.continuum)
-        return merged / merged.sum(axis=1, keepdims=True)
+        shares: Array = merged / merged.sum(axis=1, keepdims=True)
+        return shares
 
     @cached_property
     def merged_absorption(self) -> dict[str, Array]:
@@ -193,9 +192,7 @@ class LineLibrary:
             directions=self.merged(np.array(common + directions)) / area,
         )
 
-    def _reference(
-        self, families: Mapping[str, list[int]], spectra: Mapping[str, Array]
-    ) -> str:
+    def _reference(self, families: Mapping[str, list[int]], spectra: Mapping[str, Array]) -> str:
         """The hardest family that is well on the axis: the others may be absorbed, up to all."""
         total = sum(float(spectrum.sum()) for spectrum in spectra.values())
         for name in sorted(families):

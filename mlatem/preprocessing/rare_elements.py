@@ -96,7 +96,8 @@ def _scores(level: Array, filters: Array) -> Array:
     variance = level @ (filters**2).T
     enough = level.sum(axis=-1, keepdims=True) >= _FEWEST_COUNTS
     # A quarter of the mean's variance guards against blocks that by chance have no counts there.
-    mean = variance.mean(axis=(0, 1)) * level.sum(axis=-1, keepdims=True) / level.sum(axis=-1).mean()
+    share = level.sum(axis=-1, keepdims=True) / level.sum(axis=-1).mean()
+    mean = variance.mean(axis=(0, 1)) * share
     return np.where(enough, slope / np.sqrt(np.maximum(variance, 0.25 * mean) + 1e-300), 0.0)
 
 

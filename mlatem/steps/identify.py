@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
-from mlatem import settings as _settings
+import xarray as xr
+
 from mlatem.api import identify as identify_data
 from mlatem.io.read import read
 from mlatem.io.store import is_store
-from mlatem.model import Identification
+from mlatem.model import Identification, SpectrumImage
 from mlatem.steps.inputs import open_source
 from mlatem.steps.progress import progress
 
@@ -45,20 +47,23 @@ def identify(
     InputError
         As `mlatem.identify`.
     """
-    options: dict[str, object] = {"threads": threads}
-    if is_store(Path(path)):
-        data, options["tile_shape"] = open_source(path)
-    else:
-        data = read(path)
+    data, options = _opened(Path(path))
     with progress("identify") as advance:
         return identify_data(
             data,
             elements,
             beam_energy_kev=beam_energy_kev,
-            settings=_settings.Identify(),
+            threads=threads,
             progress=advance,
             **options,
         )
+
+
+def _opened(path: Path) -> tuple[SpectrumImage | xr.DataTree, dict[str, Any]]:
+    if is_store(path):
+        image, tile_shape = open_source(path)
+        return image, {"tile_shape": tile_shape}
+    return read(path), {}
 
 
 def lines_of(identification: Identification) -> Iterator[str]:
