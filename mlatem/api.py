@@ -15,6 +15,7 @@ from mlatem import settings as _settings
 from mlatem.calibration import calibrate_image, detectors_from_array
 from mlatem.denoising.rank import low_rank, rank_decision
 from mlatem.denoising.scores import reconstruct as reconstruct_counts
+from mlatem.element_check import identify_image
 from mlatem.errors import InputError
 from mlatem.factorization import verdicts
 from mlatem.factorization.merge import merge
@@ -32,6 +33,7 @@ from mlatem.model import (
     Dictionary,
     Factorization,
     FactorTable,
+    Identification,
     PhaseTable,
     RegionStatistics,
     SpectrumImage,
@@ -109,7 +111,7 @@ def spectrum_image(data: SpectrumImageLike) -> SpectrumImage:
 
 def calibrate(  # noqa: PLR0913 - one keyword per thing that may be known
     data: SpectrumImageLike,
-    elements: Sequence[str],
+    elements: Sequence[str] = (),
     *,
     system_elements: Sequence[str] | None = None,
     thickness_nm: float | None = None,
@@ -120,6 +122,7 @@ def calibrate(  # noqa: PLR0913 - one keyword per thing that may be known
     edxs: _settings.Edxs | None = None,
     settings: _settings.Calibrate | None = None,
     factor_table: FactorTable | None = None,
+    identify: _settings.Identify | None = None,
     **options: Any,
 ) -> Calibration:
     """Energy axis, resolution, mean composition and absorption from the sum spectrum.
@@ -129,7 +132,7 @@ def calibrate(  # noqa: PLR0913 - one keyword per thing that may be known
     data : SpectrumImage, Dataset or DataTree
         A map, or a single spectrum: a dataset with `counts` (energy).
     elements : sequence of str
-        Elements of the specimen.
+        Elements of the specimen; those that `mlatem.identify` finds if not given.
     system_elements : sequence of str, optional
         Elements of grid, holder and collimator; those of `edxs` if not given.
     thickness_nm, density_g_cm3 : float, optional
@@ -140,7 +143,7 @@ def calibrate(  # noqa: PLR0913 - one keyword per thing that may be known
     detector_spectra : DataArray of shape (detector, energy), optional
         Sum spectra of the detectors, on the axis of the file; the variable of that name in the
         data if not given. Each detector then has an axis and a resolution of its own.
-    edxs, settings : settings records, optional
+    edxs, settings, identify : settings records, optional
     factor_table : FactorTable, optional
         From `mlatem.read_factors`: factors in place of the computed intensities of lines.
     **options
@@ -175,6 +178,57 @@ def calibrate(  # noqa: PLR0913 - one keyword per thing that may be known
         settings=settings or _settings.Calibrate(),
         factor_table=factor_table,
         detector_spectra=detector_spectra,
+        identify=identify,
+        **options,
+    )
+
+
+def identify(
+    data: SpectrumImageLike,
+    elements: Sequence[str] = (),
+    *,
+    system_elements: Sequence[str] | None = None,
+    beam_energy_kev: float | None = None,
+    take_off_angle_deg: float | None = None,
+    edxs: _settings.Edxs | None = None,
+    settings: _settings.Identify | None = None,
+    **options: Any,
+) -> Identification:
+    """The elements that a spectrum image shows, those of small parts of it too.
+
+    Parameters
+    ----------
+    data : SpectrumImage, Dataset or DataTree
+    elements : sequence of str, optional
+        A list to check: these are in the model from the start.
+    system_elements : sequence of str, optional
+        Elements of grid, holder and collimator; those of `edxs` if not given.
+    beam_energy_kev, take_off_angle_deg : float, optional
+        Take precedence over the file's.
+    edxs, settings : settings records, optional
+    **options
+        `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
+
+    Returns
+    -------
+    Identification
+        `elements` are those that are used; `to_frame()` gives a table of all, with candidates.
+
+    Raises
+    ------
+    InputError
+        If the beam energy is not known, an element is unknown, or the counts are too few.
+    """
+    return identify_image(
+        spectrum_image(data),
+        elements=elements,
+        system_elements=system_elements,
+        acquisition={
+            "beam_energy_kev": beam_energy_kev,
+            "take_off_angle_deg": take_off_angle_deg,
+        },
+        edxs=edxs or _settings.Edxs(),
+        settings=settings or _settings.Identify(),
         **options,
     )
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,10 +14,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from mlatem import settings as _settings
-from mlatem.elements import check_symbols
+from mlatem.element_check import checked_elements, used_elements, with_identification
 from mlatem.errors import InputError
+from mlatem.known import known_of, number_of
 from mlatem.model import (
-    Acquisition,
     Calibration,
     Decision,
     Dictionary,
@@ -41,8 +40,6 @@ from mlatem.units import mass_thickness_kg_m2
 _logger = logging.getLogger(__name__)
 
 _MN_K_ALPHA_KEV = 5.8988
-_SILICON_PAIR_EV = 3.66
-_DISPERSION = 8.0 * math.log(2.0)
 
 
 def calibrate_image(
@@ -55,6 +52,7 @@ def calibrate_image(
     settings: _settings.Calibrate,
     factor_table: FactorTable | None = None,
     detector_spectra: DetectorSpectra | None = None,
+    identify: _settings.Identify | None = None,
     **options: Any,
 ) -> Calibration:
     """Calibrate a spectrum image on its sum spectrum.
@@ -63,7 +61,7 @@ def calibrate_image(
     ----------
     image : SpectrumImage
     elements : sequence of str
-        Elements of the specimen.
+        Elements of the specimen; those that the data show if there are none.
     system_elements : sequence of str or None
         Elements of the instrument; None takes those of `edxs` that the specimen does not hold.
     acquisition : mapping
@@ -73,6 +71,8 @@ def calibrate_image(
         Factors in place of the computed intensities of lines; needs one for every element.
     detector_spectra : DetectorSpectra, optional
         Where the file keeps the spectra of several detectors apart.
+    identify : settings.Identify, optional
+        How elements are found, and whether a list of them is checked.
     **options
         `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
 
@@ -86,30 +86,38 @@ def calibrate_image(
     source = TileSource(
         image.counts, slice(0, image.shape[2]), label=image.name or "counts", **options
     )
-    geometry = geometry_of(known_values, edxs.detector.take_off_angle_deg)
     known = replace(
-        _known(image, known_values, elements, system_elements, edxs, geometry),
+        known_of(image, known_values, elements, system_elements, edxs),
         detectors=_checked_detectors(detector_spectra, image.shape[2]),
         factor_table=factor_table,
     )
+    counts = sum_spectrum_pass(source)
+    looked_for = identify or _settings.Identify()
+    listed = known.elements
+    identification = checked_elements(source, image, known, counts, edxs, looked_for)
+    if identification is not None and not listed:
+        known = replace(known, elements=used_elements(identification))
     if factor_table is not None:
         factor_table.at(known.beam_energy_kev.value).check_elements(known.elements)
     calibration = calibrate_spectrum(
-        sum_spectrum_pass(source),
+        counts,
         image.energy,
         known,
-        _physics(known, _density(known_values), edxs),
+        _physics(known, number_of(known_values, "density_g_cm3"), edxs),
         edxs=edxs,
         options=settings,
     )
+    geometry = geometry_of(known_values, edxs.detector.take_off_angle_deg)
     table_decisions = () if factor_table is None else (_factor_decision(factor_table),)
     calibration = replace(
         calibration,
         electrons_per_pixel=electrons_per_pixel(known_values, known.n_pixels),
-        solid_angle_sr=_solid_angle(known_values),
+        solid_angle_sr=number_of(known_values, "solid_angle_sr"),
         decisions=(*calibration.decisions, *table_decisions, _take_off_decision(geometry)),
         verdicts=(*calibration.verdicts, *geometry.warnings),
     )
+    if identification is not None:
+        calibration = with_identification(calibration, identification, listed, looked_for)
     _logger.info(
         "calibrated %s: offset %.1f eV, gain %.1e, noise %.0f eV, deviance per dof %.2f",
         image.shape,
@@ -177,32 +185,6 @@ def _physics(known: Known, density: Estimate | None, edxs: _settings.Edxs) -> Ph
     )
 
 
-def _known(
-    image: SpectrumImage,
-    acquisition: Acquisition,
-    elements: Sequence[str],
-    system_elements: Sequence[str] | None,
-    edxs: _settings.Edxs,
-    geometry: Geometry,
-) -> Known:
-    elements = check_symbols(elements)
-    if system_elements is None:
-        system_elements = [e for e in edxs.system_elements if e not in elements]
-    thickness = _number(acquisition, "thickness_nm")
-    ny, nx, _ = image.shape
-    return Known(
-        elements=elements,
-        system_elements=check_symbols(system_elements),
-        beam_energy_kev=_beam_energy(image, acquisition),
-        take_off_angle_deg=Estimate(geometry.effective_angle_deg, None, geometry.origin),
-        take_off_angles_deg=geometry.take_off_angles_deg,
-        noise_ev=_noise(acquisition, edxs.detector),
-        fano=Estimate(edxs.detector.fano, None, "default"),
-        n_pixels=ny * nx,
-        thickness_nm=thickness,
-    )
-
-
 def _checked_detectors(detectors: DetectorSpectra | None, n_energy: int) -> DetectorSpectra:
     if detectors is None:
         return NO_DETECTORS
@@ -212,11 +194,6 @@ def _checked_detectors(detectors: DetectorSpectra | None, n_energy: int) -> Dete
             f"{n_energy}: give them on the axis of the map"
         )
     return detectors
-
-
-def _solid_angle(acquisition: Acquisition) -> Estimate | None:
-    angle = _number(acquisition, "solid_angle_sr")
-    return angle if angle is not None and angle.value > 0 else None
 
 
 def _factor_decision(table: FactorTable) -> Decision:
@@ -230,25 +207,6 @@ def _factor_decision(table: FactorTable) -> Decision:
     )
 
 
-def _number(acquisition: Acquisition, name: str) -> Estimate | None:
-    value = acquisition.number(name)
-    return None if value is None else Estimate(value, None, acquisition[name].origin)
-
-
-def _density(acquisition: Acquisition) -> Estimate | None:
-    return _number(acquisition, "density_g_cm3")
-
-
-def _beam_energy(image: SpectrumImage, acquisition: Acquisition) -> Estimate:
-    energy = _number(acquisition, "beam_energy_kev")
-    if energy is None:
-        raise InputError(
-            f"{image.name or 'spectrum image'}: the beam energy is missing in the file: give it in "
-            "the column beam_energy_kev of the sample sheet"
-        )
-    return energy
-
-
 def _take_off_decision(geometry: Geometry) -> Decision:
     angles = ", ".join(f"{angle:.1f}" for angle in geometry.take_off_angles_deg)
     return Decision(
@@ -257,14 +215,3 @@ def _take_off_decision(geometry: Geometry) -> Decision:
         geometry.basis,
         "columns take_off_angle_deg, elevation_deg, azimuth_deg, stage_tilt_deg",
     )
-
-
-def _noise(acquisition: Acquisition, detector: _settings.Detector) -> Estimate:
-    """Electronic noise that gives the stated resolution at Mn Ka, else the default."""
-    resolution = _number(acquisition, "energy_resolution_ev")
-    if resolution is None:
-        return Estimate(detector.noise_ev, None, "default")
-    charge = _DISPERSION * detector.fano * _SILICON_PAIR_EV * 1e3 * _MN_K_ALPHA_KEV
-    if resolution.value**2 <= charge:
-        return Estimate(detector.noise_ev, None, "default")
-    return Estimate(math.sqrt(resolution.value**2 - charge), None, resolution.origin)

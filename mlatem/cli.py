@@ -28,7 +28,10 @@ F = TypeVar("F", bound=Callable[..., None])
 
 Store = Annotated[Path, typer.Argument(help="Converted store (spim.zarr).")]
 Elements = Annotated[
-    str, typer.Option("--elements", "-e", help="Elements of the specimen, for example O,Si,Fe.")
+    str,
+    typer.Option(
+        "--elements", "-e", help="Elements of the specimen, for example O,Si,Fe; else identified."
+    ),
 ]
 Threads = Annotated[int, typer.Option("--threads", "-j", min=1, help="Tiles worked on at a time.")]
 
@@ -180,7 +183,7 @@ def export(
 def calibrate(
     store: Store,
     calibration: Annotated[Path, typer.Argument(help="File to write (calibration.json).")],
-    elements: Elements,
+    elements: Elements = "",
     thickness_nm: Annotated[float | None, typer.Option(help="Specimen thickness, nm.")] = None,
     density_g_cm3: Annotated[float | None, typer.Option(help="Specimen density, g/cm3.")] = None,
     beam_energy_kev: Annotated[float | None, typer.Option(help="Beam energy, keV.")] = None,
@@ -313,6 +316,28 @@ def _tell_factors(table: Any, path: Path | None) -> None:
     if path is not None:
         step.save_factors(table, path)
         typer.echo(f"wrote {path}")
+
+
+@_command
+def identify(
+    path: Annotated[Path, typer.Argument(help="Raw file or converted store.")],
+    elements: Annotated[
+        str, typer.Option("--elements", "-e", help="A list to check, for example O,Si,Fe.")
+    ] = "",
+    beam_energy_kev: Annotated[float | None, typer.Option(help="Beam energy, keV.")] = None,
+    threads: Threads = 1,
+) -> None:
+    """Find the elements that a spectrum image shows, those of small parts of it too."""
+    from mlatem.steps import identify as step
+
+    result = step.identify(
+        path,
+        elements=tuple(part.strip() for part in elements.split(",") if part.strip()),
+        beam_energy_kev=beam_energy_kev,
+        threads=threads,
+    )
+    for line in step.lines_of(result):
+        typer.echo(line)
 
 
 @_command

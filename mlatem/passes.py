@@ -127,6 +127,43 @@ def sum_spectrum_pass(source: TileSource) -> NDArray[np.float64]:
     return total
 
 
+def block_sums_pass(source: TileSource, block_px: int) -> NDArray[np.float32]:
+    """Summed spectra of square blocks of pixels, also where they reach over tiles.
+
+    Parameters
+    ----------
+    source : TileSource
+    block_px : int
+        Rows and columns of a block; those at the end of the map may be smaller.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_columns, n_energy)
+        Sums of tiles add up: the result does not depend on how the map is tiled.
+    """
+    ny, nx = source.shape
+    shape = -(-ny // block_px), -(-nx // block_px)
+    total = np.zeros((*shape, source.n_energy), dtype=np.float32)
+
+    def blocks(tile: Tile) -> tuple[slice, slice, NDArray[np.float64]]:
+        rows = slice(tile.y0 // block_px, (tile.y1 - 1) // block_px + 1)
+        columns = slice(tile.x0 // block_px, (tile.x1 - 1) // block_px + 1)
+        counts = source.load(tile)
+        y, x = np.divmod(counts.pixel, nx)
+        width = columns.stop - columns.start
+        block = (y // block_px - rows.start) * width + (x // block_px - columns.start)
+        place = np.repeat(block, np.diff(counts.pointer)) * source.n_energy + counts.channel
+        size = (rows.stop - rows.start) * width * source.n_energy
+        weights = counts.count.astype(np.float64)
+        sums = np.bincount(place, weights=weights, minlength=size).astype(np.float64)
+        shape = (rows.stop - rows.start, width, source.n_energy)
+        return rows, columns, sums.reshape(shape)
+
+    for rows, columns, sums in _over(source, source.tiles, blocks):
+        total[rows, columns] += sums
+    return total
+
+
 def centroids_pass(
     source: TileSource, axes: NDArray[np.float64], plan: PoolingPlan
 ) -> NDArray[np.float64]:

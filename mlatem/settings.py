@@ -151,6 +151,30 @@ class Calibrate(_Record):
     )
 
 
+class Identify(_Record):
+    """Elements found in the data: all where the sample sheet names none, else as a check."""
+
+    check: bool = Field(
+        True, description="Compare a list of elements that is given with what the data show."
+    )
+    threshold: Positive = Field(
+        40.0,
+        description="Least likelihood ratio (twice its logarithm) of an element that is used.",
+    )
+    candidate_threshold: Positive = Field(
+        15.0, description="Least likelihood ratio of an element that is shown as a candidate."
+    )
+    model_error: float = Field(
+        0.02, ge=0, le=0.5, description="Error of the expected counts that is left, relative."
+    )
+    major_share: float = Field(
+        0.01, gt=0, lt=1, description="Share of the counts of all lines from which one is major."
+    )
+    rare: bool = Field(
+        True, description="Look for elements of small parts of a map, on sums over its blocks."
+    )
+
+
 class Denoise(_Record):
     """Low-rank product: serves seeds, rank and viewing; the factorisation sees raw counts."""
 
@@ -220,6 +244,7 @@ class Settings(_Record):
     convert: Convert = Convert()
     edxs: Edxs = Edxs()
     calibrate: Calibrate = Calibrate()
+    identify: Identify = Identify()
     denoise: Denoise = Denoise()
     factorize: Factorize = Factorize()
     quantify: Quantify = Quantify()

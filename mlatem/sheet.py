@@ -84,7 +84,9 @@ class DatasetRow(BaseModel):
     dataset: str = Field(description="Name of the dataset: letters, digits, dot, dash, underscore.")
     path: Paths = Field(description="Raw file, relative to the campaign folder; several by ';'.")
     technique: Literal["edxs"] = Field("edxs", description="Spectroscopy of the dataset.")
-    elements: Elements = Field((), description="Elements of the specimen, for example O,Si,Fe.")
+    elements: Elements = Field(
+        (), description="Elements of the specimen, for example O,Si,Fe; empty to identify them."
+    )
     system_elements: Elements | None = Field(
         None, description="Elements of the instrument; takes precedence over the configuration."
     )

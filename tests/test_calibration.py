@@ -126,7 +126,6 @@ def test_an_elevation_of_the_user_stands_above_a_take_off_angle_of_the_file():
 @pytest.mark.parametrize(
     ("elements", "options", "named"),
     [
-        ([], {}, "no elements are named"),
         (["O", "Xx"], {}, "Xx"),
         (["O", "O"], {}, "listed twice"),
         (["O", "Ti"], {"system_elements": ["Ti"]}, "Ti"),

@@ -84,6 +84,13 @@ def results(raw, tmp_path_factory) -> Path:
     return folder
 
 
+def test_identify_lists_elements_of_store_and_file(results, raw):
+    for path in (results / "spim.zarr", raw / "map.hspy"):
+        printed = succeed("identify", path)
+        assert printed.splitlines()[-1].startswith("elements: ")
+        assert {"O", "Si", "Ti", "Fe"} & set(printed.split()[-1].split(","))
+
+
 def test_every_command_is_tested_here():
     names = [command.callback.__name__ for command in app.registered_commands]
     assert sorted(names) == sorted(COMMANDS)
@@ -270,7 +277,6 @@ def test_wrong_files_end_in_one_line(raw, results, tmp_path):
         (["calibrate", tmp_path / "lost.zarr", out, *elements], "lost.zarr"),
         (["calibrate", raw / "map.hspy", out, *elements], "map.hspy"),
         (["calibrate", store, out, "-e", "O,Xx"], "Xx"),
-        (["calibrate", store, out, "-e", ""], "elements"),
         (["calibrate", store, out, *elements, "--thickness-nm", -1], "thickness_nm"),
         (["denoise", store, text, out], "notes.txt"),
         (["denoise", lowrank, calibration, out], "lowrank.zarr"),

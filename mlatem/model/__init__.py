@@ -8,6 +8,7 @@ from mlatem.model.counts import SparseCounts, thin
 from mlatem.model.dictionary import Dictionary
 from mlatem.model.factor_table import Factor, FactorTable
 from mlatem.model.factorization import Factorization
+from mlatem.model.identification import FoundElement, Identification
 from mlatem.model.phase_table import PhaseTable
 from mlatem.model.pixel_maps import PixelMaps
 from mlatem.model.spectrum_image import SpectrumImage
@@ -25,6 +26,8 @@ __all__ = [
     "Factor",
     "FactorTable",
     "Factorization",
+    "FoundElement",
+    "Identification",
     "PhaseTable",
     "PixelMaps",
     "RegionStatistics",

@@ -15,6 +15,7 @@ from mlatem.elements import check_symbols
 from mlatem.errors import InputError
 from mlatem.model.acquisition import Origin
 from mlatem.model.factor_table import FactorTable
+from mlatem.model.identification import Identification
 from mlatem.model.verdict import Decision, Verdict
 
 
@@ -97,6 +98,8 @@ class Calibration:
     """Dose; None where beam current or time is not known."""
     solid_angle_sr: Estimate | None = None
     """Of the detectors together; None where not known."""
+    identification: Identification | None = None
+    """Elements that the data show; None where they were not looked for."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -186,6 +189,8 @@ class Calibration:
         }
         table = fields.get("factor_table")
         fields["factor_table"] = None if table is None else FactorTable.from_dict(table)
+        if fields.get("identification") is not None:
+            fields["identification"] = Identification.from_dict(fields["identification"])
         return cls(**fields)
 
 

@@ -70,6 +70,7 @@ def render_report(inputs: ReportInputs) -> RenderedReport:
         calibration=tables.calibration_rows(inputs.calibration),
         detectors=detector_rows(inputs.calibration),
         factors=factor_rows(inputs.calibration),
+        found=tables.element_rows(inputs.calibration),
         solve=tables.solve_rows(inputs.factorization),
         provenance=tables.provenance_rows(inputs.provenance),
         caveats=caveats(inputs),

@@ -191,6 +191,42 @@ def calibration_rows(calibration: Calibration) -> tuple[Row, ...]:
     )
 
 
+@dataclass(frozen=True)
+class ElementRow:
+    """One element that the data show."""
+
+    element: str
+    rank: str
+    role: str
+    counts: str
+    ratio: str
+    line: str
+    where: str
+    hint: str
+    is_used: bool
+
+
+def element_rows(calibration: Calibration) -> tuple[ElementRow, ...]:
+    """What the data show of the elements, the surest first; empty where it was not looked for."""
+    if calibration.identification is None:
+        return ()
+    return tuple(
+        ElementRow(
+            element=entry.element,
+            rank=entry.rank,
+            role=entry.role,
+            counts=whole(entry.counts) if math.isfinite(entry.counts) else NOTHING,
+            ratio=whole(entry.likelihood_ratio),
+            line=f"{entry.line}, {fixed(entry.line_energy_kev, 3)} keV",
+            where=entry.where,
+            hint=entry.hint,
+            is_used=entry.element in calibration.elements
+            or entry.element in calibration.system_elements,
+        )
+        for entry in calibration.identification.found
+    )
+
+
 def estimate_row(name: str, estimate: Estimate, unit: str, scale: float = 1.0) -> Row:
     """A value with its standard deviation, where it has one, and its origin."""
     value, sigma = estimate.value * scale, estimate.sigma

@@ -23,6 +23,7 @@ def calibrate(
     edxs: _settings.Edxs,
     settings: _settings.Calibrate,
     factors: str | PathLike[str] | None = None,
+    identify: _settings.Identify | None = None,
     threads: int = 1,
 ) -> None:
     """Calibrate a store on its sum spectrum.
@@ -34,10 +35,11 @@ def calibrate(
     calibration : path-like
         JSON file to write.
     row : DatasetRow
-        Elements, thickness and what else the sample sheet knows.
+        Elements (identified where there are none), thickness and what else the sample sheet knows.
     edxs, settings : settings records
     factors : path-like, optional
         Table of factors (CSV) in place of the computed intensities of lines.
+    identify : settings.Identify, optional
     threads : int, optional
         Tiles worked on at a time.
 
@@ -59,6 +61,7 @@ def calibrate(
             settings=settings,
             factor_table=table,
             detector_spectra=None if spectra is None else detectors_from_array(spectra),
+            identify=identify,
             tile_shape=tile_shape,
             threads=threads,
             progress=advance,

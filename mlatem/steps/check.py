@@ -72,9 +72,7 @@ def check_campaign(folder: str | PathLike[str]) -> Findings:
         try:
             row = DatasetRow.from_strings(cells)
             if not row.elements:
-                problems.append(
-                    f"{name}: the column elements is empty: name the elements of the specimen"
-                )
+                notes.append(f"{name}: the column elements is empty: they will be identified")
             factors = campaign.factor_path(name)
             if factors is not None:
                 read_factor_table(factors).check_elements(row.elements)

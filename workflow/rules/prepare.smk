@@ -41,6 +41,7 @@ rule calibrate:
         factors=lambda wildcards: CAMPAIGN.factor_path(wildcards.dataset),
         edxs=section("edxs"),
         calibrate=section("calibrate"),
+        identify=section("identify"),
     script:
         "../scripts/calibrate.py"
 

@@ -13,5 +13,6 @@ with to_file(snakemake.log[0]):
         edxs=settings.Edxs(**snakemake.params.edxs),
         settings=settings.Calibrate(**snakemake.params.calibrate),
         factors=snakemake.params.factors,
+        identify=settings.Identify(**snakemake.params.identify),
         threads=snakemake.threads,
     )
