@@ -33,8 +33,9 @@ dictionary = mlatem.edxs_dictionary(spectra, calibration)
 for decision in calibration.decisions:
     print(f"{decision.choice} ({decision.reason})")
 
-# Phases: spectra, compositions and maps with their uncertainties.
-result = mlatem.factorize(spectra, dictionary, n_phases)
+# Phases: spectra, compositions and maps with their uncertainties. With the calibration, each phase
+# absorbs its own X-rays.
+result = mlatem.factorize(spectra, dictionary, n_phases, calibration=calibration)
 print(result[["spectrum", "abundance", "sigma_abundance"]])
 
 table = mlatem.quantify(result, calibration=calibration)
