@@ -28,18 +28,18 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def compositions(printed: str) -> list[list[float]]:
-    """Rows of the first printed table of phases: at% of O, Si, Ti and Fe."""
+    """Rows of the first printed table, at% of O, Si, Ti and Fe: glass, rutile and iron."""
     lines = printed.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("element"))
     rows = [line.split() for line in lines[start + 2 : start + 5]]
-    return sorted([float(cell) for cell in row[1:]] for row in rows)
+    return sorted(([float(cell) for cell in row[1:]] for row in rows), key=lambda row: row[::-1])
 
 
 def test_notebook_simulates_and_quantifies(tmp_path):
     done = run(folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
-    iron, rutile, glass = compositions(done.stdout)
+    glass, rutile, iron = compositions(done.stdout)
     assert iron == pytest.approx([0, 0, 0, 100], abs=4)
     assert rutile == pytest.approx([66.7, 0, 33.3, 0], abs=4)
     assert glass == pytest.approx([66.7, 33.3, 0, 0], abs=4)
