@@ -242,7 +242,7 @@ def _record(found: Found, conditions: Conditions, settings: _settings.Identify) 
             continue
         entries.append(_entry(found, conditions, element, rank, ratio, amounts[element], share))
     for element, ratio in found.candidates.items():
-        entries.append(_entry(found, conditions, element, "candidate", ratio, math.nan, 0.0))
+        entries.append(_entry(found, conditions, element, "candidate", ratio, None, 0.0))
     entries.sort(key=lambda entry: (entry.rank == "candidate", -entry.likelihood_ratio))
     deviance = found.explanation.objective / found.search.counts.size
     return Identification(tuple(entries), float(deviance))
@@ -254,7 +254,7 @@ def _entry(
     element: str,
     rank: Rank,
     ratio: float,
-    counts: float,
+    counts: float | None,
     share: float,
 ) -> FoundElement:
     line, energy = found.search.library.strongest_line(element)
@@ -266,7 +266,8 @@ def _entry(
             "the specimen"
         )
     role: Role = "instrument" if is_system else "specimen"
-    return FoundElement(element, rank, role, float(counts), float(ratio), line, energy, _SUM, hint)
+    n_counts = None if counts is None else float(counts)
+    return FoundElement(element, rank, role, n_counts, float(ratio), line, energy, _SUM, hint)
 
 
 def _with_rare(

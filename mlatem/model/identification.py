@@ -25,8 +25,9 @@ class FoundElement:
     """"major" and "minor" are used, a "candidate" is only shown."""
     role: Role
     """"instrument" for the system elements that were named beforehand."""
-    counts: float
-    """Of all its lines in the window, in the sum spectrum or in the blocks."""
+    counts: float | None
+    """Of all its lines in the window, in the sum spectrum or in the blocks; None where they were
+    not told apart from those of other elements."""
     likelihood_ratio: float
     """Twice its logarithm, for the element against none; at chance about chi square of 1."""
     line: str

@@ -215,7 +215,7 @@ def element_rows(calibration: Calibration) -> tuple[ElementRow, ...]:
             element=entry.element,
             rank=entry.rank,
             role=entry.role,
-            counts=whole(entry.counts) if math.isfinite(entry.counts) else NOTHING,
+            counts=NOTHING if entry.counts is None else whole(entry.counts),
             ratio=whole(entry.likelihood_ratio),
             line=f"{entry.line}, {fixed(entry.line_energy_kev, 3)} keV",
             where=entry.where,

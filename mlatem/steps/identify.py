@@ -71,7 +71,7 @@ def lines_of(identification: Identification) -> Iterator[str]:
     yield _ROW.format("", "rank", "role", "counts", "ratio", "strongest line")
     for entry in identification.found:
         line = f"{entry.line} {entry.line_energy_kev:.3f} keV, {entry.where}"
-        counts = f"{entry.counts:.0f}" if entry.counts == entry.counts else ""
+        counts = "" if entry.counts is None else f"{entry.counts:.0f}"
         ratio = f"{entry.likelihood_ratio:.0f}"
         yield _ROW.format(entry.element, entry.rank, entry.role, counts, ratio, line)
         if entry.hint:
