@@ -82,7 +82,7 @@ def fit_abundances(counts: SparseCounts, spectrum: NDArray[np.float64]) -> Pixel
     _check(counts, spectrum)
     by_channel = np.ascontiguousarray(spectrum.T, dtype=np.float32)
     totals = counts.pixel_totals()
-    start = np.repeat(totals[:, None] / len(spectrum), len(spectrum), axis=1)
+    start = np.repeat(totals[:, None] / len(spectrum), len(spectrum), axis=1).astype(np.float32)
     events = (counts.pointer, counts.channel, counts.count)
     for _ in range(_START_SWEEPS):
         start = poisson.multiplicative_sweep(*events, by_channel, start)
@@ -92,7 +92,7 @@ def fit_abundances(counts: SparseCounts, spectrum: NDArray[np.float64]) -> Pixel
     covariance = np.full((counts.n_pixels, len(spectrum), len(spectrum)), np.nan, np.float32)
     covariance[filled] = information.covariance(
         information.fisher_information(
-            np.ascontiguousarray(spectrum, dtype=np.float32),
+            information.alike_channels(spectrum),
             np.maximum(abundance[filled], _LEAST_COUNTS).astype(np.float32),
         )
     )
