@@ -258,7 +258,7 @@ def factorize(
     given = {"n_phases": n_phases, "seed": seed}
     values = {**(settings or _settings.Factorize()).model_dump(), **_without_none(given)}
     settings = _settings.parse({"factorize": values}, source="mlatem.factorize").factorize
-    source = _source(data, dictionary, **options)
+    source = _source(data, dictionary, **options).kept_in_memory()
     y_nm, x_nm = _positions(data, source.shape)
     statistics = statistics_pass(source)
     basis = low_rank(statistics, dictionary)

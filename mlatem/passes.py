@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ from mlatem.factorization.regions import (
 )
 from mlatem.model import Basis, Dictionary, RegionStatistics, SparseCounts, TileStatistics
 from mlatem.parallel import map_tiles
+from mlatem.resident import ResidentCounts
 from mlatem.tiling import Tile, plan_tiles
 
 #: Called with the number of finished tiles and of all tiles.
@@ -39,6 +40,8 @@ Progress = Callable[[int, int], None]
 R = TypeVar("R")
 
 _DEFAULT_TILE = (128, 128)
+#: Memory for counts that stay after they have been read: 3 bytes an event, 16 a pixel.
+_RESIDENT_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class TileSource:
     """Rows and columns of a tile; whole shards for a store."""
     threads: int = 1
     progress: Progress | None = field(default=None, compare=False)
+    resident: ResidentCounts | None = field(default=None, compare=False)
+    """Where tiles stay once they have been read; None reads them anew in every pass."""
 
     @classmethod
     def for_dictionary(cls, counts: Any, dictionary: Dictionary, **options: Any) -> TileSource:
@@ -95,11 +100,22 @@ class TileSource:
         """Number of channels that are read."""
         return int(self.channels.stop - self.channels.start)
 
+    def kept_in_memory(self, limit_bytes: int = _RESIDENT_BYTES) -> TileSource:
+        """The same counts, of which what fits into memory is read only once."""
+        return replace(self, resident=ResidentCounts(limit_bytes, self.shape[1]))
+
     def load(self, tile: Tile) -> SparseCounts:
-        """The counts of a tile."""
+        """The counts of a tile, or of one with pixels around it."""
+        if self.resident is not None:
+            counts = self.resident.cut(tile)
+            if counts is not None:
+                return counts
         rows, columns = tile.slices
         block = np.asarray(self.counts[rows, columns, self.channels])
-        return SparseCounts.from_dense(block, tile.pixel_index(self.shape[1]), label=self.label)
+        counts = SparseCounts.from_dense(block, tile.pixel_index(self.shape[1]), label=self.label)
+        if self.resident is not None and tile in self.tiles:
+            self.resident.keep(tile, counts)
+        return counts
 
 
 def statistics_pass(source: TileSource) -> TileStatistics:

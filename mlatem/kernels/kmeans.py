@@ -96,7 +96,7 @@ def kmeans(
     n_centroids: int,
     *,
     seed: int,
-    max_rounds: int = 30,
+    max_rounds: int = 12,
 ) -> NDArray[np.float64]:
     """Centroids that minimize the weighted sum of squared distances of points to the nearest one.
 
