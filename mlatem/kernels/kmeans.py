@@ -120,15 +120,15 @@ def kmeans(
     -----
     Start: k-means++ (Arthur & Vassilvitskii 2007). A centroid that loses its points stays.
     """
-    points = np.ascontiguousarray(points, dtype=np.float32)
-    centroids = _spread_start(points, weight, n_centroids, seed)
-    label = np.full(len(points), -1, dtype=np.int32)
+    places = np.ascontiguousarray(points, dtype=np.float32)
+    centroids = _spread_start(places, weight, n_centroids, seed)
+    label = np.full(len(places), -1, dtype=np.int32)
     for _ in range(max_rounds):
-        new_label, _ = nearest(points, centroids)
+        new_label, _ = nearest(places, centroids)
         if np.array_equal(new_label, label):
             break
         label = new_label
-        sums, total = _sums(points, weight, label, n_centroids)
+        sums, total = _sums(places, weight, label, n_centroids)
         held = total > 0
         centroids[held] = sums[held] / total[held, None]
     return centroids
