@@ -89,6 +89,28 @@ def store(typingctx, vector, array, row):
 
 
 @intrinsic
+def accumulate(typingctx, factor, vector, array, row):
+    """Add `factor * vector` to a row of a contiguous array (n_rows, number of lanes), float64.
+
+    The products are in single precision, the sums in double: they hardly depend on their order.
+    """
+    lanes = vector
+
+    def codegen(context, builder, signature, arguments):
+        factor, vector, array, row = arguments
+        product = builder.fmul(_spread(context, builder, factor, lanes), vector)
+        double = ir.VectorType(ir.DoubleType(), lanes.n)
+        data = context.make_array(signature.args[2])(context, builder, array).data
+        first = builder.mul(row, ir.Constant(row.type, lanes.n))
+        place = builder.bitcast(builder.gep(data, [first]), double.as_pointer())
+        total = builder.fadd(builder.load(place, align=8), builder.fpext(product, double))
+        builder.store(total, place, align=8)
+        return context.get_dummy_value()
+
+    return types.void(types.float32, vector, array, types.int64), codegen
+
+
+@intrinsic
 def add_scaled(typingctx, total, factor, vector):
     """The lanes `total + factor * vector`, with a scalar factor."""
     lanes = total

@@ -13,15 +13,23 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mlatem.kernels.lanes import add_scaled, dot, load, padded, pattern, store, times, zeros
+from mlatem.kernels.lanes import (
+    accumulate,
+    add_scaled,
+    dot,
+    load,
+    padded,
+    pattern,
+    store,
+    times,
+    zeros,
+)
 from mlatem.kernels.logarithm import weighted_logarithms
 
 #: Counts added to every model value, so that an event outside all spectra costs a finite amount.
 FLOOR = 1e-12
 _FLOOR = np.float32(FLOOR)
 _FAST = {"contract", "arcp", "nsz"}
-#: Pixels whose contributions to a spectrum are summed in single precision.
-_BLOCK = 4096
 
 Pointer = NDArray[np.int64]
 Channel = NDArray[np.uint16]
@@ -147,8 +155,7 @@ def spectrum_gain(
     -------
     gain : ndarray of shape (n_energy, n_phases), float64
         The multiplicative update of free spectra is `spectrum * gain / abundance.sum(axis=0)`; of
-        the weights of columns, `weight * (gain.T @ columns.T)`, normalized. Summed by blocks of
-        pixels in the order of the pixels: pixels on threads change nothing.
+        the weights of columns, `weight * (gain.T @ columns.T)`, normalized.
     """
     n_phases = spectrum.shape[1]
     total = np.zeros((len(spectrum), len(pattern(n_phases))))
@@ -182,20 +189,12 @@ def sweep(pointer, channel, count, spectrum, abundance, like):  # type: ignore[n
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _gain(pointer, channel, count, spectrum, abundance, like, total):  # type: ignore[no-untyped-def]
-    n_pixels = len(pointer) - 1
-    part = np.empty(spectrum.shape, dtype=np.float32)
-    for first in range(0, n_pixels, _BLOCK):
-        part[:] = 0.0
-        for p in range(first, min(first + _BLOCK, n_pixels)):
-            of_pixel = load(like, abundance, p)
-            for event in range(pointer[p], pointer[p + 1]):
-                c = channel[event]
-                mu = _FLOOR + dot(of_pixel, load(like, spectrum, c))
-                ratio = np.float32(count[event]) / mu
-                store(add_scaled(load(like, part, c), ratio, of_pixel), part, c)
-        for c in range(total.shape[0]):
-            for k in range(total.shape[1]):
-                total[c, k] += part[c, k]
+    for p in range(len(pointer) - 1):
+        of_pixel = load(like, abundance, p)
+        for event in range(pointer[p], pointer[p + 1]):
+            c = channel[event]
+            mu = _FLOOR + dot(of_pixel, load(like, spectrum, c))
+            accumulate(np.float32(count[event]) / mu, of_pixel, total, c)
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
