@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         quantify,
         quantify_pixels,
         reconstruct,
+        refine,
     )
     from mlatem.io.export import to_hyperspy  # noqa: F401
     from mlatem.io.read import read  # noqa: F401
@@ -44,6 +45,7 @@ _HOMES = {
     "quantify_pixels": ("mlatem.api", "quantify_pixels"),
     "read": ("mlatem.io.read", "read"),
     "reconstruct": ("mlatem.api", "reconstruct"),
+    "refine": ("mlatem.api", "refine"),
     "simulate": ("mlatem.steps.simulate", "simulate"),
     "to_hyperspy": ("mlatem.io.export", "to_hyperspy"),
     "validate_store": ("mlatem.io.validate", "validate_store"),

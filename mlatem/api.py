@@ -18,6 +18,7 @@ from mlatem.denoising.scores import reconstruct as reconstruct_counts
 from mlatem.errors import InputError
 from mlatem.factorization import verdicts
 from mlatem.factorization.merge import merge
+from mlatem.factorization.refinement import refine as refine_weights
 from mlatem.factorization.regions import PoolingPlan, plan_pooling
 from mlatem.factorization.solver import (
     CompositionSolution,
@@ -38,6 +39,7 @@ from mlatem.passes import (
     TileSource,
     abundances_pass,
     centroids_pass,
+    refinement_pass,
     regions_pass,
     scores_pass,
     statistics_pass,
@@ -271,6 +273,69 @@ def factorize(
     tiles = abundances_pass(source, spectrum, source.tiles)
     attrs = solve_attrs(solution, settings)
     result = merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
+    return result.to_dataset()
+
+
+def refine(
+    data: SpectrumImageLike | Any,
+    factorization: xr.Dataset | Factorization,
+    *,
+    max_rounds: int = 15,
+    **options: Any,
+) -> xr.Dataset:
+    """The nearest phases of maximum likelihood on all pixels at full resolution.
+
+    Not part of `factorize`: free abundances in every pixel over-fit, and where the likelihood
+    hardly tells mixtures of phases apart, its optimum may be degrees further from the truth. It is
+    for counts so high that neither matters, and for comparisons.
+
+    Parameters
+    ----------
+    data : SpectrumImage, Dataset, DataTree or array of shape (ny, nx, n_energy)
+        The counts that were factorised.
+    factorization : Dataset or Factorization
+        From `mlatem.factorize`.
+    max_rounds : int, optional
+        Most rounds over all pixels.
+    **options
+        `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
+
+    Returns
+    -------
+    factorization : Dataset
+        As from `factorize`; standard deviations of compositions are those of the start. `loss` is
+        that of all pixels after each round.
+
+    Raises
+    ------
+    InputError
+        If the counts cannot be used or are not those of the dictionary's window.
+    """
+    start = _record(factorization)
+    dictionary = start.dictionary
+    source = _source(data, dictionary, **options).kept_in_memory()
+    scale = dictionary.columns.sum(axis=1)
+    columns = dictionary.columns / scale[:, None]
+    weight = start.coefficient * scale
+    weight /= weight.sum(axis=1, keepdims=True)
+    found = refine_weights(
+        lambda trial: refinement_pass(source, columns, trial),
+        weight,
+        columns,
+        max_rounds=max_rounds,
+    )
+    solution = CompositionSolution(
+        coefficient=found.weight / scale,
+        coefficient_covariance=start.coefficient_covariance,
+        loss=np.array(found.loss),
+        spread_deg=np.array(start.attrs["spread_deg"]),
+        n_carried=start.attrs["n_carried"],
+        n_rounds=found.n_rounds,
+        converged=found.converged,
+        reason=found.reason,
+    )
+    tiles = abundances_pass(source, solution.coefficient @ dictionary.columns, source.tiles)
+    result = merge(tiles, solution, dictionary, y_nm=start.y_nm, x_nm=start.x_nm, attrs=start.attrs)
     return result.to_dataset()
 
 

@@ -21,6 +21,7 @@ from mlatem.factorization.abundances import (
     dominant,
     fit_abundances,
 )
+from mlatem.factorization.refinement import tile_refinement
 from mlatem.factorization.regions import (
     PoolingPlan,
     ScoreSample,
@@ -29,7 +30,14 @@ from mlatem.factorization.regions import (
     tile_regions,
     tile_sample,
 )
-from mlatem.model import Basis, Dictionary, RegionStatistics, SparseCounts, TileStatistics
+from mlatem.model import (
+    Basis,
+    Dictionary,
+    RefinementStatistics,
+    RegionStatistics,
+    SparseCounts,
+    TileStatistics,
+)
 from mlatem.parallel import map_tiles
 from mlatem.resident import ResidentCounts
 from mlatem.tiling import Tile, plan_tiles
@@ -179,6 +187,19 @@ def regions_pass(
 
     for part in _over(source, tiles, pool):
         total = add_regions(total, part)
+    return total
+
+
+def refinement_pass(
+    source: TileSource, columns: NDArray[np.float64], weight: NDArray[np.float64]
+) -> RefinementStatistics:
+    """Loss, gradient and reduced Hessian of the whole map at given weights of the phases."""
+    total = RefinementStatistics.zero(*weight.shape)
+    parts = _over(
+        source, source.tiles, lambda tile: tile_refinement(source.load(tile), columns, weight)
+    )
+    for part in parts:
+        total = total + part
     return total
 
 

@@ -139,21 +139,17 @@ def _extrapolated(
     second: tuple[NDArray[np.float32], Array],
 ) -> tuple[NDArray[np.float32], Array]:
     """Where the updates seem to lead to, by the length and the bend of two of them."""
-    steps = [(b - a, (c - b) - (b - a)) for a, b, c in zip(start, first, second, strict=True)]
-    # Statistical units: a variance of an abundance is about itself, of a weight itself over counts.
+    # Variances: an abundance's is about itself, a weight's itself over the counts of its phase.
     total = start[0].sum(axis=0, dtype=np.float64)[:, None]
     scales = (1.0 / (1.0 + start[0]), total / (1e-6 + start[1]))
-    length, bend = (
-        sum(
-            float(np.sum(scale * step[i] ** 2, dtype=np.float64))
-            for scale, step in zip(scales, steps, strict=True)
-        )
-        for i in (0, 1)
-    )
+    length, bend = 0.0, 0.0
+    for a, b, c, scale in zip(start, first, second, scales, strict=True):
+        length += float(np.sum(scale * (b - a) ** 2, dtype=np.float64))
+        bend += float(np.sum(scale * (c - 2.0 * b + a) ** 2, dtype=np.float64))
     stride = max(1.0, np.sqrt(length / bend)) if bend > 0 else 1.0
     abundance, weight = (
-        np.maximum(a + 2.0 * stride * r + stride**2 * v, _LEAST_SHARE * c)
-        for a, c, (r, v) in zip(start, second, steps, strict=True)
+        np.maximum(a + 2.0 * stride * (b - a) + stride**2 * (c - 2.0 * b + a), _LEAST_SHARE * c)
+        for a, b, c in zip(start, first, second, strict=True)
     )
     return abundance.astype(np.float32), weight / weight.sum(axis=1, keepdims=True)
 

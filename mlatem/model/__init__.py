@@ -10,7 +10,7 @@ from mlatem.model.factorization import Factorization
 from mlatem.model.phase_table import PhaseTable
 from mlatem.model.pixel_maps import PixelMaps
 from mlatem.model.spectrum_image import SpectrumImage
-from mlatem.model.statistics import RegionStatistics, TileStatistics
+from mlatem.model.statistics import RefinementStatistics, RegionStatistics, TileStatistics
 from mlatem.model.verdict import Decision, Verdict
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Factorization",
     "PhaseTable",
     "PixelMaps",
+    "RefinementStatistics",
     "RegionStatistics",
     "SparseCounts",
     "SpectrumImage",

@@ -95,3 +95,36 @@ class RegionStatistics:
             raise InputError("region sums: counts and pixels disagree in the number of regions")
         if np.any(self.counts < 0) or np.any(self.n_pixels < 0):
             raise InputError("region sums: negative counts")
+
+
+@dataclass(frozen=True)
+class RefinementStatistics:
+    """The likelihood of a tile at given weights of the phases, abundances free, to second order."""
+
+    loss: float
+    """Negative log-likelihood without log(count!), nats."""
+    gradient: NDArray[np.float64]
+    """Shape (n_phases, n_columns); derivatives by the weights."""
+    hessian: NDArray[np.float64]
+    """Shape (n_phases * n_columns, n_phases * n_columns); Schur complement."""
+    n_unconverged: int
+    """Pixels whose abundances did not converge."""
+
+    @classmethod
+    def zero(cls, n_phases: int, n_columns: int) -> RefinementStatistics:
+        """The identity of the merge."""
+        size = n_phases * n_columns
+        return cls(0.0, np.zeros((n_phases, n_columns)), np.zeros((size, size)), 0)
+
+    def __add__(self, other: RefinementStatistics) -> RefinementStatistics:
+        if self.gradient.shape != other.gradient.shape:
+            raise InputError(
+                f"refinement sums of shapes {self.gradient.shape} and {other.gradient.shape} "
+                "cannot be merged"
+            )
+        return RefinementStatistics(
+            self.loss + other.loss,
+            self.gradient + other.gradient,
+            self.hessian + other.hessian,
+            self.n_unconverged + other.n_unconverged,
+        )
