@@ -142,16 +142,30 @@ def _extrapolated(
     # Variances: an abundance's is about itself, a weight's itself over the counts of its phase.
     total = start[0].sum(axis=0, dtype=np.float64)[:, None]
     scales = (1.0 / (1.0 + start[0]), total / (1e-6 + start[1]))
-    length, bend = 0.0, 0.0
-    for a, b, c, scale in zip(start, first, second, scales, strict=True):
-        length += float(np.sum(scale * (b - a) ** 2, dtype=np.float64))
-        bend += float(np.sum(scale * (c - 2.0 * b + a) ** 2, dtype=np.float64))
-    stride = max(1.0, np.sqrt(length / bend)) if bend > 0 else 1.0
-    abundance, weight = (
-        np.maximum(a + 2.0 * stride * (b - a) + stride**2 * (c - 2.0 * b + a), _LEAST_SHARE * c)
-        for a, b, c in zip(start, first, second, strict=True)
-    )
+    length_a, bend_a = _lengths(start[0], first[0], second[0], scales[0])
+    length_w, bend_w = _lengths(start[1], first[1], second[1], scales[1])
+    bend = bend_a + bend_w
+    stride = max(1.0, np.sqrt((length_a + length_w) / bend)) if bend > 0 else 1.0
+    abundance = _along(start[0], first[0], second[0], stride)
+    weight = _along(start[1], first[1], second[1], stride)
     return abundance.astype(np.float32), weight / weight.sum(axis=1, keepdims=True)
+
+
+Values = NDArray[np.floating]
+
+
+def _lengths(start: Values, first: Values, second: Values, scale: Values) -> tuple[float, float]:
+    """Squared length of the first update and of the change from it to the second."""
+    length = np.sum(scale * (first - start) ** 2, dtype=np.float64)
+    bend = np.sum(scale * (second - 2.0 * first + start) ** 2, dtype=np.float64)
+    return float(length), float(bend)
+
+
+def _along(start: Values, first: Values, second: Values, stride: float) -> Values:
+    """The extrapolation, above a share of the second update."""
+    moved = start + 2.0 * stride * (first - start)
+    moved = moved + stride**2 * (second - 2.0 * first + start)
+    return np.maximum(moved, _LEAST_SHARE * second)
 
 
 def _result(
