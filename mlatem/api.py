@@ -52,6 +52,10 @@ from mlatem.quantification.maps import pixel_maps
 _logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
+
+#: A calibrated axis lies no further than this from the file's: channels, and share of the energy.
+_CALIBRATION_CHANNELS = 20.0
+_CALIBRATION_SHARE = 0.01
 #: What the functions take as spectrum image: a Dataset with `counts`, a tree with the group `edxs`,
 #: or the record. `factorize` and `denoise` also take an array (ny, nx, n_energy).
 SpectrumImageLike = SpectrumImage | xr.Dataset | xr.DataTree
@@ -174,12 +178,28 @@ def edxs_dictionary(
 
 def _source(data: SpectrumImageLike | Any, dictionary: Dictionary, **options: Any) -> TileSource:
     """The counts of anything that holds them, and the part that the dictionary describes."""
-    if isinstance(data, SpectrumImage | xr.Dataset | xr.DataTree):
-        image = spectrum_image(data)
-        label, counts = image.name or "counts", image.counts
-    else:
-        label, counts = "counts", data if hasattr(data, "ndim") else np.asarray(data)
-    return TileSource.for_dictionary(counts, dictionary, label=label, **options)
+    if not isinstance(data, SpectrumImage | xr.Dataset | xr.DataTree):
+        counts = data if hasattr(data, "ndim") else np.asarray(data)
+        return TileSource.for_dictionary(counts, dictionary, **options)
+    image = spectrum_image(data)
+    label = image.name or "counts"
+    source = TileSource.for_dictionary(image.counts, dictionary, label=label, **options)
+    _check_energy(image.energy[source.channels], dictionary.energy, label)
+    return source
+
+
+def _check_energy(
+    energy: NDArray[np.float64], of_dictionary: NDArray[np.float64], label: str
+) -> None:
+    """Refuse a dictionary that was made for another axis than a calibration could move."""
+    off = np.abs(energy - of_dictionary)
+    channel = int(np.argmax(off - _CALIBRATION_SHARE * np.abs(energy)))
+    width = float(np.abs(np.diff(energy)).max(initial=0.0))
+    if off[channel] > _CALIBRATION_CHANNELS * width + _CALIBRATION_SHARE * abs(energy[channel]):
+        raise InputError(
+            f"{label}: channel {channel} lies at {energy[channel]:g} and the dictionary's at "
+            f"{of_dictionary[channel]:g}: build the dictionary on the energies of the counts"
+        )
 
 
 def denoise(

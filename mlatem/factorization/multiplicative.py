@@ -165,7 +165,8 @@ def _along(start: Values, first: Values, second: Values, stride: float) -> Value
     """The extrapolation, above a share of the second update."""
     moved = start + 2.0 * stride * (first - start)
     moved = moved + stride**2 * (second - 2.0 * first + start)
-    return np.maximum(moved, _LEAST_SHARE * second)
+    above: Values = np.maximum(moved, _LEAST_SHARE * second)
+    return above
 
 
 def _result(
