@@ -130,7 +130,8 @@ def statistics_pass(source: TileSource) -> TileStatistics:
     """Second moments of the whole map."""
     total = TileStatistics.zero(source.n_energy)
     for part in _over(source, source.tiles, lambda tile: tile_statistics(source.load(tile))):
-        total = total + part
+        total += part
+        del part  # before the next one is made
     return total
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,18 @@ class TileStatistics:
             self.weighted_total + other.weighted_total,
             self.moment + other.moment,
         )
+
+    def __iadd__(self, other: TileStatistics) -> TileStatistics:
+        """The sum in the arrays of the first, which is not to be used any more."""
+        if self.total.shape != other.total.shape:
+            return self + other
+        for mine, theirs in (
+            (self.total, other.total),
+            (self.weighted_total, other.weighted_total),
+            (self.moment, other.moment),
+        ):
+            mine += theirs
+        return replace(self, n_pixels=self.n_pixels + other.n_pixels)
 
     def validate(self) -> None:
         """Check shapes and signs.
