@@ -62,7 +62,7 @@ with contextlib.redirect_stdout(io.StringIO()):
         np.savez(saved, abundance=(H * scale[:, None]).T, weight=(W / scale).T)
     else:
         seconds = {}
-        for number in (1, 1 + n_iterations, n_iterations):
+        for number in (1, 1, 1 + n_iterations, n_iterations):  # the first touches memory
             estimator = SmoothNMF(
                 n_components=n_phases, G=G, simplex_W=False, simplex_H=False, max_iter=number,
                 tol=0, no_stop_criterion=True, verbose=0,

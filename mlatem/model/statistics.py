@@ -49,12 +49,9 @@ class TileStatistics:
         """The sum in the arrays of the first, which is not to be used any more."""
         if self.total.shape != other.total.shape:
             return self + other
-        for mine, theirs in (
-            (self.total, other.total),
-            (self.weighted_total, other.weighted_total),
-            (self.moment, other.moment),
-        ):
-            mine += theirs
+        np.add(self.total, other.total, out=self.total)
+        np.add(self.weighted_total, other.weighted_total, out=self.weighted_total)
+        np.add(self.moment, other.moment, out=self.moment)
         return replace(self, n_pixels=self.n_pixels + other.n_pixels)
 
     def validate(self) -> None:
