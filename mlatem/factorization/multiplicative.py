@@ -61,13 +61,20 @@ def update(
     -----
     Lee & Seung (2001), equation 5, with the spectra in the span of the columns.
     """
+    return update_with_loss(counts, columns, abundance, weight)[:2]
+
+
+def update_with_loss(
+    counts: SparseCounts, columns: Array, abundance: NDArray[np.floating], weight: Array
+) -> tuple[NDArray[np.float32], Array, float]:
+    """As `update`, with the loss before it: its models are at hand."""
     events = (counts.pointer, counts.channel, counts.count)
     spectrum = _by_channel(weight, columns)
-    abundance = poisson.multiplicative_sweep(*events, spectrum, abundance)
+    abundance, before = poisson.sweep_with_loss(*events, spectrum, abundance)
     gain = poisson.spectrum_gain(*events, spectrum, abundance)
     total = abundance.sum(axis=0, dtype=np.float64)
     moved = weight * (gain.T @ columns.T) / np.where(total > 0, total, 1.0)[:, None]
-    return abundance, moved
+    return abundance, moved, before
 
 
 def fit(

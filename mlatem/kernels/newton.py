@@ -99,7 +99,8 @@ def _newton(  # type: ignore[no-untyped-def]
 ):
     max_steps, tolerance, longest = limits
     n_phases = len(sums)
-    model, trial_model = np.empty(longest), np.empty(longest)
+    model = np.empty(longest, dtype=np.float32)
+    trial_model = np.empty(longest, dtype=np.float32)
     rows = np.zeros((spectrum.shape[1], spectrum.shape[1]), dtype=np.float32)
     gradient, step, trial = np.empty(n_phases), np.empty(n_phases), np.empty(n_phases)
     hessian, free = np.empty((n_phases, n_phases)), np.empty(n_phases, dtype=np.bool_)

@@ -14,7 +14,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mlatem.kernels.lanes import (
-    accumulate,
     add_scaled,
     dot,
     load,
@@ -30,6 +29,10 @@ from mlatem.kernels.logarithm import weighted_logarithms
 FLOOR = 1e-12
 _FLOOR = np.float32(FLOOR)
 _FAST = {"contract", "arcp", "nsz"}
+#: Pixels whose contributions to a spectrum are summed in single precision.
+_BLOCK = 4096
+#: Model values that are held until their logarithms are taken.
+_BUFFER = 4096
 
 Pointer = NDArray[np.int64]
 Channel = NDArray[np.uint16]
@@ -132,9 +135,43 @@ def multiplicative_sweep(
     n_phases = spectrum.shape[1]
     updated = padded(abundance)
     sweep(pointer, channel, count, padded(spectrum), updated, pattern(n_phases))
+    return updated[:, :n_phases] * _inverse(spectrum.sum(axis=0, dtype=np.float64))
+
+
+def sweep_with_loss(
+    pointer: Pointer,
+    channel: Channel,
+    count: Count,
+    spectrum: NDArray[np.float32],
+    abundance: NDArray[np.floating],
+) -> tuple[NDArray[np.float32], float]:
+    """As `multiplicative_sweep`, with the summed loss before it, of the same models.
+
+    Parameters
+    ----------
+    pointer, channel, count, spectrum, abundance : ndarray
+        As in `loss`.
+
+    Returns
+    -------
+    updated : ndarray of shape (n_pixels, n_phases), float32
+    loss : float
+        Of all pixels, at the abundances that were given.
+    """
+    n_phases = spectrum.shape[1]
+    updated = padded(abundance)
     sums = spectrum.sum(axis=0, dtype=np.float64)
-    scale = np.where(sums > 0, 1.0 / np.where(sums > 0, sums, 1.0), 0.0)
-    return updated[:, :n_phases] * scale.astype(np.float32)
+    expected = float(updated[:, :n_phases].sum(axis=0, dtype=np.float64) @ sums)
+    table, longest = padded(spectrum), longest_pixel(pointer)
+    logarithms = _sweep_with_loss(
+        pointer, channel, count, table, updated, pattern(n_phases), longest
+    )
+    return updated[:, :n_phases] * _inverse(sums), expected - logarithms
+
+
+def _inverse(sums: NDArray[np.float64]) -> NDArray[np.float32]:
+    """One over the sums; 0 for spectra of zero."""
+    return np.where(sums > 0, 1.0 / np.where(sums > 0, sums, 1.0), 0.0).astype(np.float32)
 
 
 def spectrum_gain(
@@ -189,12 +226,43 @@ def sweep(pointer, channel, count, spectrum, abundance, like):  # type: ignore[n
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _gain(pointer, channel, count, spectrum, abundance, like, total):  # type: ignore[no-untyped-def]
+    n_pixels = len(pointer) - 1
+    part = np.empty(spectrum.shape, dtype=np.float32)
+    for first in range(0, n_pixels, _BLOCK):
+        part[:] = 0.0
+        for p in range(first, min(first + _BLOCK, n_pixels)):
+            of_pixel = load(like, abundance, p)
+            for event in range(pointer[p], pointer[p + 1]):
+                c = channel[event]
+                mu = _FLOOR + dot(of_pixel, load(like, spectrum, c))
+                ratio = np.float32(count[event]) / mu
+                store(add_scaled(load(like, part, c), ratio, of_pixel), part, c)
+        for c in range(total.shape[0]):
+            for k in range(total.shape[1]):
+                total[c, k] += part[c, k]
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def _sweep_with_loss(  # type: ignore[no-untyped-def]
+    pointer, channel, count, spectrum, abundance, like, longest
+):
+    """As `sweep`; returns the sum over all events of y log(mu), taken of many pixels at a time."""
+    model = np.empty(max(longest, _BUFFER), dtype=np.float32)
+    logarithms, begin = 0.0, np.int64(0)
     for p in range(len(pointer) - 1):
+        first, stop = pointer[p], pointer[p + 1]
+        if stop - begin > len(model):
+            logarithms += weighted_logarithms(model, count[begin:first])
+            begin = first
         of_pixel = load(like, abundance, p)
-        for event in range(pointer[p], pointer[p + 1]):
-            c = channel[event]
-            mu = _FLOOR + dot(of_pixel, load(like, spectrum, c))
-            accumulate(np.float32(count[event]) / mu, of_pixel, total, c)
+        gain = zeros(like)
+        for event in range(first, stop):
+            row = load(like, spectrum, channel[event])
+            mu = _FLOOR + dot(of_pixel, row)
+            model[event - begin] = mu
+            gain = add_scaled(gain, np.float32(count[event]) / mu, row)
+        store(times(of_pixel, gain), abundance, p)
+    return logarithms + weighted_logarithms(model, count[begin : pointer[-1]])
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
@@ -202,7 +270,7 @@ def _logarithms(  # type: ignore[no-untyped-def]
     pointer, channel, count, spectrum, abundance, like, longest, result
 ):
     """Sum over the events of every pixel of y log(mu)."""
-    model = np.empty(longest)
+    model = np.empty(longest, dtype=np.float32)
     for p in range(len(pointer) - 1):
         first, stop = pointer[p], pointer[p + 1]
         models(channel[first:stop], spectrum, load(like, abundance, p), like, model)
