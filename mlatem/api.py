@@ -286,6 +286,7 @@ def factorize(
     basis = low_rank(statistics, dictionary)
     axes = basis.axes * basis.weights
     plan = plan_regions(float(statistics.total.sum()), source.shape, settings)
+    del statistics  # the largest of all arrays here
     centroids = centroids_pass(source, axes, plan)
     regions = regions_pass(source, axes, centroids, plan, source.tiles)
     solution = solve_phases(regions, dictionary, settings)

@@ -47,7 +47,7 @@ Progress = Callable[[int, int], None]
 
 R = TypeVar("R")
 
-_DEFAULT_TILE = (128, 128)
+_DEFAULT_TILE = (64, 128)
 #: Memory for counts that stay after they have been read: 3 bytes an event, 16 a pixel.
 _RESIDENT_BYTES = 2**30
 
