@@ -182,8 +182,10 @@ def _ours(store: Path, truth: Truth, options: argparse.Namespace, threads: int) 
     saved = options.folder / "dictionary.npz"
     dictionary = truth.dictionary
     np.savez(saved, columns=dictionary.columns, energy=dictionary.energy, truth=truth.spectrum)
-    arguments = [str(store), str(saved), str(N_PHASES), str(threads), str(Path(__file__).parent)]
-    return _child(Path(sys.executable), OURS, arguments)
+    for n_threads in (0, threads):  # the first fills numba's cache: compiling takes memory
+        arguments = [str(store), str(saved), str(N_PHASES), str(n_threads)]
+        result = _child(Path(sys.executable), OURS, [*arguments, str(Path(__file__).parent)])
+    return result
 
 
 def _espm(

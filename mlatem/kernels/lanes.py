@@ -189,6 +189,95 @@ def store_square(typingctx, square, array):
     return types.void(square, array), codegen
 
 
+@intrinsic
+def four_dots(typingctx, floor, vector, row_0, row_1, row_2, row_3):
+    """`floor` plus the scalar products of a vector with four others, as four lanes."""
+    lanes = vector
+
+    def codegen(context, builder, signature, arguments):
+        floor, vector, *rows = arguments
+        halves = [_folded(builder, builder.fmul(vector, row), lanes.n) for row in rows]
+        pairs = [
+            builder.fadd(
+                _mixed(builder, first, second, (0, 1, 4, 5)),
+                _mixed(builder, first, second, (2, 3, 6, 7)),
+            )
+            for first, second in (halves[:2], halves[2:])
+        ]
+        dots = builder.fadd(
+            _mixed(builder, *pairs, (0, 2, 4, 6)), _mixed(builder, *pairs, (1, 3, 5, 7))
+        )
+        return builder.fadd(_spread(context, builder, floor, Lanes(4)), dots)
+
+    return Lanes(4)(types.float32, lanes, lanes, lanes, lanes, lanes), codegen
+
+
+@intrinsic
+def four_numbers(typingctx, array, first):
+    """Four neighbours of a contiguous array of unsigned integers, as lanes."""
+    bits = array.dtype.bitwidth
+
+    def codegen(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        vector = ir.VectorType(ir.IntType(bits), 4)
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer())
+        return builder.uitofp(builder.load(place, align=bits // 8), _four(context))
+
+    return Lanes(4)(array, types.int64), codegen
+
+
+@intrinsic
+def store_four(typingctx, vector, array, first):
+    """Overwrite four neighbours of a contiguous array, float32."""
+
+    def codegen(context, builder, signature, arguments):
+        data = context.make_array(signature.args[1])(context, builder, arguments[1]).data
+        place = builder.bitcast(builder.gep(data, [arguments[2]]), _four(context).as_pointer())
+        builder.store(arguments[0], place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(vector, array, types.int64), codegen
+
+
+@intrinsic
+def quotient(typingctx, first, second):
+    """Lane by lane quotient."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.fdiv(*arguments)
+
+    return first(first, second), codegen
+
+
+@intrinsic(prefer_literal=True)
+def lane(typingctx, vector, place):
+    """The number in one lane, whose place is a literal."""
+    index = place.literal_value
+
+    def codegen(context, builder, signature, arguments):
+        return builder.extract_element(arguments[0], ir.Constant(ir.IntType(32), index))
+
+    return types.float32(vector, place), codegen
+
+
+def _four(context):
+    return context.get_value_type(Lanes(4))
+
+
+def _folded(builder, vector, n):
+    """A vector of `n` lanes added up by halves until four are left."""
+    while n > 4:
+        n //= 2
+        low, high = (_picked(builder, vector, range(start, start + n)) for start in (0, n))
+        vector = builder.fadd(low, high)
+    return vector
+
+
+def _mixed(builder, first, second, places):
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
+    return builder.shuffle_vector(first, second, mask)
+
+
 def _place(context, builder, array_type, array, row, lanes):
     data = context.make_array(array_type)(context, builder, array).data
     first = builder.mul(row, ir.Constant(row.type, lanes.n))
