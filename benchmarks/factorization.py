@@ -75,7 +75,7 @@ def accuracy(options: argparse.Namespace) -> None:
             values = (result[key].values for key in ("spectrum", "coefficient", "abundance"))
             rows.append((*case.errors(*values), seconds))
         low, high = np.min(rows, axis=0), np.max(rows, axis=0)
-        cells = [f"{a:.2g} to {b:.2g}" for a, b in zip(low, high, strict=True)]
+        cells = [f"{a:.3g} to {b:.3g}" for a, b in zip(low, high, strict=True)]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 

@@ -197,15 +197,16 @@ def four_dots(typingctx, floor, vector, row_0, row_1, row_2, row_3):
     def codegen(context, builder, signature, arguments):
         floor, vector, *rows = arguments
         halves = [_folded(builder, builder.fmul(vector, row), lanes.n) for row in rows]
-        pairs = [
+        first, second = (
             builder.fadd(
-                _mixed(builder, first, second, (0, 1, 4, 5)),
-                _mixed(builder, first, second, (2, 3, 6, 7)),
+                _mixed(builder, one, other, (0, 1, 4, 5)),
+                _mixed(builder, one, other, (2, 3, 6, 7)),
             )
-            for first, second in (halves[:2], halves[2:])
-        ]
+            for one, other in (halves[:2], halves[2:])
+        )
         dots = builder.fadd(
-            _mixed(builder, *pairs, (0, 2, 4, 6)), _mixed(builder, *pairs, (1, 3, 5, 7))
+            _mixed(builder, first, second, (0, 2, 4, 6)),
+            _mixed(builder, first, second, (1, 3, 5, 7)),
         )
         return builder.fadd(_spread(context, builder, floor, Lanes(4)), dots)
 
