@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         quantify,
         quantify_pixels,
         reconstruct,
+        refine,
     )
     from mlatem.io.export import to_hyperspy  # noqa: F401
     from mlatem.io.factor_tables import read_factor_table as read_factors  # noqa: F401
@@ -49,6 +50,7 @@ _HOMES = {
     "read": ("mlatem.io.read", "read"),
     "read_factors": ("mlatem.io.factor_tables", "read_factor_table"),
     "reconstruct": ("mlatem.api", "reconstruct"),
+    "refine": ("mlatem.api", "refine"),
     "simulate": ("mlatem.steps.simulate", "simulate"),
     "to_hyperspy": ("mlatem.io.export", "to_hyperspy"),
     "validate_store": ("mlatem.io.validate", "validate_store"),

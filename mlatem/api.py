@@ -19,6 +19,7 @@ from mlatem.element_check import identify_image
 from mlatem.errors import InputError
 from mlatem.factorization import verdicts
 from mlatem.factorization.merge import merge
+from mlatem.factorization.refinement import refine as refine_weights
 from mlatem.factorization.regions import PoolingPlan, plan_pooling
 from mlatem.factorization.solver import (
     CompositionSolution,
@@ -42,6 +43,7 @@ from mlatem.passes import (
     TileSource,
     abundances_pass,
     centroids_pass,
+    refinement_pass,
     regions_pass,
     scores_pass,
     statistics_pass,
@@ -61,6 +63,10 @@ from mlatem.quantification.methods import Method, method_of
 _logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
+
+#: A calibrated axis lies no further than this from the file's: channels, and share of the energy.
+_CALIBRATION_CHANNELS = 20.0
+_CALIBRATION_SHARE = 0.01
 #: What the functions take as spectrum image: a Dataset with `counts`, a tree with the group `edxs`,
 #: or the record. `factorize` and `denoise` also take an array (ny, nx, n_energy).
 SpectrumImageLike = SpectrumImage | xr.Dataset | xr.DataTree
@@ -255,12 +261,28 @@ def edxs_dictionary(
 
 def _source(data: SpectrumImageLike | Any, dictionary: Dictionary, **options: Any) -> TileSource:
     """The counts of anything that holds them, and the part that the dictionary describes."""
-    if isinstance(data, SpectrumImage | xr.Dataset | xr.DataTree):
-        image = spectrum_image(data)
-        label, counts = image.name or "counts", image.counts
-    else:
-        label, counts = "counts", data if hasattr(data, "ndim") else np.asarray(data)
-    return TileSource.for_dictionary(counts, dictionary, label=label, **options)
+    if not isinstance(data, SpectrumImage | xr.Dataset | xr.DataTree):
+        counts = data if hasattr(data, "ndim") else np.asarray(data)
+        return TileSource.for_dictionary(counts, dictionary, **options)
+    image = spectrum_image(data)
+    label = image.name or "counts"
+    source = TileSource.for_dictionary(image.counts, dictionary, label=label, **options)
+    _check_energy(image.energy[source.channels], dictionary.energy, label)
+    return source
+
+
+def _check_energy(
+    energy: NDArray[np.float64], of_dictionary: NDArray[np.float64], label: str
+) -> None:
+    """Refuse a dictionary that was made for another axis than a calibration could move."""
+    off = np.abs(energy - of_dictionary)
+    channel = int(np.argmax(off - _CALIBRATION_SHARE * np.abs(energy)))
+    width = float(np.abs(np.diff(energy)).max(initial=0.0))
+    if off[channel] > _CALIBRATION_CHANNELS * width + _CALIBRATION_SHARE * abs(energy[channel]):
+        raise InputError(
+            f"{label}: channel {channel} lies at {energy[channel]:g} and the dictionary's at "
+            f"{of_dictionary[channel]:g}: build the dictionary on the energies of the counts"
+        )
 
 
 def denoise(
@@ -348,12 +370,13 @@ def factorize(
     given = {"n_phases": n_phases, "seed": seed}
     values = {**(settings or _settings.Factorize()).model_dump(), **_without_none(given)}
     settings = _settings.parse({"factorize": values}, source="mlatem.factorize").factorize
-    source = _source(data, dictionary, **options)
+    source = _source(data, dictionary, **options).kept_in_memory()
     y_nm, x_nm = _positions(data, source.shape)
     statistics = statistics_pass(source)
     basis = low_rank(statistics, dictionary)
     axes = basis.axes * basis.weights
     plan = plan_regions(float(statistics.total.sum()), source.shape, settings)
+    del statistics  # the largest of all arrays here
     centroids = centroids_pass(source, axes, plan)
     regions = regions_pass(source, axes, centroids, plan, source.tiles)
     own = None
@@ -364,6 +387,75 @@ def factorize(
     tiles = abundances_pass(source, spectrum, source.tiles)
     attrs = solve_attrs(solution, settings)
     result = merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
+    return result.to_dataset()
+
+
+def refine(
+    data: SpectrumImageLike | Any,
+    factorization: xr.Dataset | Factorization,
+    *,
+    max_rounds: int = 15,
+    **options: Any,
+) -> xr.Dataset:
+    """The nearest phases of maximum likelihood on all pixels at full resolution.
+
+    Not part of `factorize`: free abundances in every pixel over-fit, and where the likelihood
+    hardly tells mixtures of phases apart, its optimum may be degrees further from the truth. It is
+    for counts so high that neither matters, and for comparisons.
+
+    Parameters
+    ----------
+    data : SpectrumImage, Dataset, DataTree or array of shape (ny, nx, n_energy)
+        The counts that were factorised.
+    factorization : Dataset or Factorization
+        From `mlatem.factorize`.
+    max_rounds : int, optional
+        Most rounds over all pixels.
+    **options
+        `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
+
+    Returns
+    -------
+    factorization : Dataset
+        As from `factorize`; standard deviations of compositions are those of the start. `loss` is
+        that of all pixels after each round.
+
+    Raises
+    ------
+    InputError
+        If the counts cannot be used or are not those of the dictionary's window, or the phases
+        absorb their own X-rays: they are refined on shared columns.
+    """
+    start = _record(factorization)
+    if start.phase_columns is not None:
+        raise InputError(
+            "the phases have columns of their own, absorbed in each, which cannot be refined: "
+            "factorize without `calibration` first"
+        )
+    dictionary = start.dictionary
+    source = _source(data, dictionary, **options).kept_in_memory()
+    scale = dictionary.columns.sum(axis=1)
+    columns = dictionary.columns / scale[:, None]
+    weight = start.coefficient * scale
+    weight /= weight.sum(axis=1, keepdims=True)
+    found = refine_weights(
+        lambda trial: refinement_pass(source, columns, trial),
+        weight,
+        columns,
+        max_rounds=max_rounds,
+    )
+    solution = CompositionSolution(
+        coefficient=found.weight / scale,
+        coefficient_covariance=start.coefficient_covariance,
+        loss=np.array(found.loss),
+        spread_deg=np.array(start.attrs["spread_deg"]),
+        n_carried=start.attrs["n_carried"],
+        n_rounds=found.n_rounds,
+        converged=found.converged,
+        reason=found.reason,
+    )
+    tiles = abundances_pass(source, solution.coefficient @ dictionary.columns, source.tiles)
+    result = merge(tiles, solution, dictionary, y_nm=start.y_nm, x_nm=start.x_nm, attrs=start.attrs)
     return result.to_dataset()
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -49,11 +50,12 @@ def map_tiles(
     done = 0
     with single_threaded_blas():
         for batch in _batches(tiles, max(1, threads)):
-            for result in _run(function, batch, threads):
+            results = deque(_run(function, batch, threads))
+            while results:
                 done += 1
                 if progress is not None:
                     progress(done, len(tiles))
-                yield result
+                yield results.popleft()  # nothing here holds on to it
 
 
 def _batches(tiles: Sequence[T], size: int) -> Iterator[Sequence[T]]:

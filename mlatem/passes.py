@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from mlatem.factorization.abundances import (
     dominant,
     fit_abundances,
 )
+from mlatem.factorization.refinement import tile_refinement
 from mlatem.factorization.regions import (
     PoolingPlan,
     ScoreSample,
@@ -29,8 +30,16 @@ from mlatem.factorization.regions import (
     tile_regions,
     tile_sample,
 )
-from mlatem.model import Basis, Dictionary, RegionStatistics, SparseCounts, TileStatistics
+from mlatem.model import (
+    Basis,
+    Dictionary,
+    RefinementStatistics,
+    RegionStatistics,
+    SparseCounts,
+    TileStatistics,
+)
 from mlatem.parallel import map_tiles
+from mlatem.resident import ResidentCounts
 from mlatem.tiling import Tile, plan_tiles
 
 #: Called with the number of finished tiles and of all tiles.
@@ -38,7 +47,9 @@ Progress = Callable[[int, int], None]
 
 R = TypeVar("R")
 
-_DEFAULT_TILE = (128, 128)
+_DEFAULT_TILE = (64, 128)
+#: Memory for counts that stay after they have been read: 3 bytes an event, 16 a pixel.
+_RESIDENT_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,8 @@ class TileSource:
     """Rows and columns of a tile; whole shards for a store."""
     threads: int = 1
     progress: Progress | None = field(default=None, compare=False)
+    resident: ResidentCounts | None = field(default=None, compare=False)
+    """Where tiles stay once they have been read; None reads them anew in every pass."""
 
     @classmethod
     def for_dictionary(cls, counts: Any, dictionary: Dictionary, **options: Any) -> TileSource:
@@ -95,18 +108,30 @@ class TileSource:
         """Number of channels that are read."""
         return int(self.channels.stop - self.channels.start)
 
+    def kept_in_memory(self, limit_bytes: int = _RESIDENT_BYTES) -> TileSource:
+        """The same counts, of which what fits into memory is read only once."""
+        return replace(self, resident=ResidentCounts(limit_bytes, self.shape[1]))
+
     def load(self, tile: Tile) -> SparseCounts:
-        """The counts of a tile."""
+        """The counts of a tile, or of one with pixels around it."""
+        if self.resident is not None:
+            counts = self.resident.cut(tile)
+            if counts is not None:
+                return counts
         rows, columns = tile.slices
         block = np.asarray(self.counts[rows, columns, self.channels])
-        return SparseCounts.from_dense(block, tile.pixel_index(self.shape[1]), label=self.label)
+        counts = SparseCounts.from_dense(block, tile.pixel_index(self.shape[1]), label=self.label)
+        if self.resident is not None and tile in self.tiles:
+            self.resident.keep(tile, counts)
+        return counts
 
 
 def statistics_pass(source: TileSource) -> TileStatistics:
     """Second moments of the whole map."""
     total = TileStatistics.zero(source.n_energy)
     for part in _over(source, source.tiles, lambda tile: tile_statistics(source.load(tile))):
-        total = total + part
+        total += part
+        del part  # before the next one is made
     return total
 
 
@@ -200,6 +225,19 @@ def regions_pass(
 
     for part in _over(source, tiles, pool):
         total = add_regions(total, part)
+    return total
+
+
+def refinement_pass(
+    source: TileSource, columns: NDArray[np.float64], weight: NDArray[np.float64]
+) -> RefinementStatistics:
+    """Loss, gradient and reduced Hessian of the whole map at given weights of the phases."""
+    total = RefinementStatistics.zero(*weight.shape)
+    parts = _over(
+        source, source.tiles, lambda tile: tile_refinement(source.load(tile), columns, weight)
+    )
+    for part in parts:
+        total = total + part
     return total
 
 

@@ -46,6 +46,27 @@ class Tile:
             min(self.x1 + halo, nx),
         )
 
+    def meets(self, other: Tile) -> bool:
+        """Whether the tiles share a pixel."""
+        return max(self.y0, other.y0) < min(self.y1, other.y1) and max(self.x0, other.x0) < min(
+            self.x1, other.x1
+        )
+
+    def common(self, other: Tile) -> Tile:
+        """The rectangle that two tiles that meet share."""
+        return Tile(
+            max(self.y0, other.y0),
+            min(self.y1, other.y1),
+            max(self.x0, other.x0),
+            min(self.x1, other.x1),
+        )
+
+    def places_in(self, outer: Tile) -> NDArray[np.int64]:
+        """Places of this tile's pixels among those of a larger one around it, row by row."""
+        rows = np.arange(self.y0 - outer.y0, self.y1 - outer.y0, dtype=np.int64)[:, None]
+        columns = np.arange(self.x0 - outer.x0, self.x1 - outer.x0, dtype=np.int64)[None, :]
+        return (rows * outer.shape[1] + columns).ravel()
+
     def within(self, outer: Tile) -> tuple[slice, slice]:
         """Slices in y and x that cut this tile out of a larger one around it."""
         return (

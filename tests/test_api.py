@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -217,6 +218,30 @@ def test_pixel_maps_hold_every_element(result):
 def test_unusable_counts_are_refused(counts, dictionary, function, spoil, named):
     with pytest.raises(InputError, match=named):
         getattr(mlatem, function)(spoil(counts), dictionary)
+
+
+def test_a_dictionary_of_another_energy_axis_is_refused(image, dictionary):
+    in_ev = replace(image, energy=1000 * SPECTRAL)
+    with pytest.raises(InputError, match="channel 95 lies at 10000 and the dictionary's at 10"):
+        mlatem.factorize(in_ev, dictionary, 2, settings=OPTIONS)
+
+
+def test_a_calibrated_axis_is_another_one_too(image, dictionary, result):
+    moved = replace(image, energy=SPECTRAL * 1.002 - 0.03)
+    again = mlatem.factorize(moved, dictionary, 2, settings=OPTIONS)
+    assert np.allclose(again["coefficient"], result["coefficient"])
+
+
+def test_one_phase_and_pixels_and_channels_without_counts(counts, dictionary):
+    spoiled = counts.copy()
+    spoiled[3:6, 2:9] = 0
+    spoiled[..., 20:26] = 0
+    result = mlatem.factorize(spoiled, dictionary, 1, settings=OPTIONS)
+    abundance = result["abundance"].values[..., 0]
+    assert not abundance[3:6, 2:9].any()
+    assert np.allclose(abundance.sum(), spoiled.sum(), rtol=1e-3)
+    assert np.all(np.isfinite(result["coefficient"]))
+    assert np.isnan(result["sigma_abundance"].values[4, 4, 0])
 
 
 @pytest.mark.parametrize("n_phases", [3, 40])

@@ -80,19 +80,16 @@ def fit_abundances(counts: SparseCounts, spectrum: NDArray[np.float64]) -> Pixel
     not only of those that are present, evaluated with at least one count of each.
     """
     _check(counts, spectrum)
+    abundance, converged = most_likely(counts, spectrum)
     by_channel = np.ascontiguousarray(spectrum.T, dtype=np.float32)
-    totals = counts.pixel_totals()
-    start = np.repeat(totals[:, None] / len(spectrum), len(spectrum), axis=1)
     events = (counts.pointer, counts.channel, counts.count)
-    for _ in range(_START_SWEEPS):
-        start = poisson.multiplicative_sweep(*events, by_channel, start)
-    abundance, converged = newton_abundances(*events, by_channel, start, _MAX_STEPS, _TOLERANCE)
+    totals = counts.pixel_totals()
     deviance = poisson.deviance(*events, by_channel, abundance)
     filled = totals > 0
     covariance = np.full((counts.n_pixels, len(spectrum), len(spectrum)), np.nan, np.float32)
     covariance[filled] = information.covariance(
         information.fisher_information(
-            np.ascontiguousarray(spectrum, dtype=np.float32),
+            information.alike_channels(spectrum),
             np.maximum(abundance[filled], _LEAST_COUNTS).astype(np.float32),
         )
     )
@@ -102,6 +99,30 @@ def fit_abundances(counts: SparseCounts, spectrum: NDArray[np.float64]) -> Pixel
         np.maximum(deviance, 0.0).astype(np.float32),
         converged,
     )
+
+
+def most_likely(
+    counts: SparseCounts, spectrum: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Abundances alone of maximum likelihood, and in which pixels they converged.
+
+    Parameters
+    ----------
+    counts : SparseCounts
+    spectrum : ndarray of shape (n_phases, n_energy)
+
+    Returns
+    -------
+    abundance : ndarray of shape (n_pixels, n_phases)
+    converged : ndarray of shape (n_pixels,), bool
+    """
+    by_channel = np.ascontiguousarray(spectrum.T, dtype=np.float32)
+    totals = counts.pixel_totals()
+    start = np.repeat(totals[:, None] / len(spectrum), len(spectrum), axis=1).astype(np.float32)
+    events = (counts.pointer, counts.channel, counts.count)
+    for _ in range(_START_SWEEPS):
+        start = poisson.multiplicative_sweep(*events, by_channel, start)
+    return newton_abundances(*events, by_channel, start, _MAX_STEPS, _TOLERANCE)
 
 
 def dominant(counts: SparseCounts, abundance: NDArray[np.float32]) -> DominantSums:

@@ -10,7 +10,7 @@ the whole map and every merge is a sum or a union: tiling, order and workers cha
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from mlatem.errors import InputError
 from mlatem.kernels.kmeans import kmeans, nearest
 from mlatem.kernels.pooling import project, sum_by_label
 from mlatem.model import RegionStatistics, SparseCounts
-from mlatem.model.counts import thin
+from mlatem.model.counts import split_counts
 
 #: Counts of a thinned half that should lie under the smoothing kernel: enough for a label.
 _COUNTS_UNDER_KERNEL = 500.0
@@ -247,9 +247,14 @@ def _stacked(first: RegionStatistics, second: RegionStatistics) -> RegionStatist
 
 
 def _halves(counts: SparseCounts, plan: PoolingPlan) -> Iterator[tuple[SparseCounts, SparseCounts]]:
-    """Pairs (half to label on, half to sum) for every thinning, both ways."""
+    """Pairs (half to label on, half to sum) for every thinning, both ways.
+
+    Events that a half lacks stay in it with a count of zero, which adds nothing to any sum.
+    """
     for i in range(plan.n_thinnings):
-        first, second = thin(counts, plan.seed + i)
+        first, second = (
+            replace(counts, count=part) for part in split_counts(counts, plan.seed + i)
+        )
         yield first, second
         yield second, first
 

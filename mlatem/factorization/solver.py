@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mlatem import settings
 from mlatem.errors import ConvergenceError, InputError
-from mlatem.factorization import alignment, vertices
+from mlatem.factorization import alignment, multiplicative, vertices
 from mlatem.factorization.covariance import weight_covariance
 from mlatem.factorization.pooled import (
     Array,
@@ -20,9 +20,9 @@ from mlatem.factorization.pooled import (
     expectation_maximization,
     weighted_columns,
 )
-from mlatem.factorization.scoring import fit
+from mlatem.factorization.scoring import ScoringResult, fit
 from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse
-from mlatem.model import Dictionary, RegionStatistics
+from mlatem.model import Dictionary, RegionStatistics, SparseCounts
 
 logger = logging.getLogger(__name__)
 
@@ -219,9 +219,7 @@ def _solve_one(
     if len(chosen) < n_phases:
         raise _too_many(n_phases, n_carried)
     abundance, weight = _start(data, chosen)
-    likeliest = fit(
-        data, abundance, weight, max_rounds=options.max_rounds, tolerance=_START_TOLERANCE
-    )
+    likeliest = _likeliest(data, abundance, weight, options)
     corner = vertices.vertices_of_fit(data, likeliest.abundance, likeliest.weight)
     if len(corner) < n_phases:
         raise _too_many(n_phases, n_carried)
@@ -233,6 +231,24 @@ def _solve_one(
         sparse.score,
         sparse.converged,
     )
+
+
+def _likeliest(
+    data: PooledData, abundance: Array, weight: Array, options: settings.Factorize
+) -> ScoringResult:
+    """Maximum likelihood; by multiplicative updates where the scoring gets stuck."""
+    result = fit(data, abundance, weight, max_rounds=options.max_rounds, tolerance=_START_TOLERANCE)
+    if result.converged:
+        return result
+    regions = SparseCounts.from_dense(data.counts, np.arange(len(data.counts)))
+    slow = multiplicative.fit(
+        regions, data.columns, result.abundance, result.weight, max_cycles=options.max_rounds
+    )
+    reached = data.loss(data.model(slow.abundance.astype(np.float64), slow.weight))
+    if not reached < result.loss[-1]:
+        return result
+    moved = slow.abundance.astype(np.float64)
+    return ScoringResult(moved, slow.weight, (*result.loss, reached), slow.converged)
 
 
 def _start(data: PooledData, chosen: NDArray[np.int64]) -> tuple[Array, Array]:

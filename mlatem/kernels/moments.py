@@ -23,9 +23,9 @@ def by_channel(pointer, channel, n_energy):  # type: ignore[no-untyped-def]
     -------
     start : ndarray of shape (n_energy + 1,), int64
         The events of channel i are `event[start[i]:start[i + 1]]`.
-    event : ndarray of shape (n_events,), int64
+    event : ndarray of shape (n_events,), uint32
         Positions in `channel`.
-    pixel : ndarray of shape (n_events,), int64
+    pixel : ndarray of shape (n_events,), uint32
         The pixel of each, numbered from 0.
     """
     start = np.zeros(n_energy + 1, dtype=np.int64)
@@ -34,8 +34,8 @@ def by_channel(pointer, channel, n_energy):  # type: ignore[no-untyped-def]
     for i in range(n_energy):
         start[i + 1] += start[i]
     place = start[:-1].copy()
-    event = np.empty(len(channel), dtype=np.int64)
-    pixel = np.empty(len(channel), dtype=np.int64)
+    event = np.empty(len(channel), dtype=np.uint32)
+    pixel = np.empty(len(channel), dtype=np.uint32)
     for p in range(len(pointer) - 1):
         for e in range(pointer[p], pointer[p + 1]):
             i = channel[e]
@@ -73,7 +73,7 @@ def sparse_moment(pointer, channel, count, totals, n_energy):  # type: ignore[no
     for i in range(n_energy):
         row = moment[i]
         for place in range(start[i], start[i + 1]):
-            first, p = events[place], pixels[place]
+            first, p = np.int64(events[place]), np.int64(pixels[place])
             weight = np.float64(count[first]) / np.float64(totals[p])
             for e in range(first, pointer[p + 1]):
                 row[channel[e]] += weight * np.float64(count[e])

@@ -5,22 +5,49 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from mlatem.kernels.poisson import model_value, spectrum_sums
+from mlatem.kernels.lanes import (
+    add_scaled,
+    dot,
+    load,
+    outer,
+    padded,
+    pattern,
+    square_zeros,
+    store,
+    store_square,
+    zeros,
+)
+from mlatem.kernels.logarithm import weighted_logarithms
+from mlatem.kernels.poisson import FLOOR, Channel, Count, Pointer, longest_pixel, models
 
 #: Abundances below this share of the pixel's counts count as zero when the loss pushes them down.
 _NEAR_ZERO = 1e-9
-#: Relative ridge: pixels with fewer events than phases have a singular Hessian.
-_RIDGE = 1e-9
+#: Relative ridge above rounding: pixels with fewer events than phases have a singular Hessian.
+_RIDGE = 1e-6
 _MAX_HALVINGS = 30
 #: Share of the decrease promised by the gradient that a step must deliver (Armijo).
 _SUFFICIENT = 1e-4
+#: A step that promises less than this, in nats, and hits no bound lowers the loss: the likelihood
+#: of whole counts is self-concordant (Nesterov & Nemirovskii 1994), and a full Newton step does so
+#: up to a decrement of 0.68^2. What the next step will promise is then less than the square.
+_SURE = 0.2
+#: Rounding of a pixel's loss, per count: models are in single precision.
+_ROUNDING = 1e-7
+_FLOOR = np.float32(FLOOR)
+_FAST = {"contract", "arcp", "nsz"}
 
 
-@njit(cache=True, nogil=True)
-def newton_abundances(  # type: ignore[no-untyped-def]
-    pointer, channel, count, spectrum, start, max_steps, tolerance
-):
+def newton_abundances(
+    pointer: Pointer,
+    channel: Channel,
+    count: Count,
+    spectrum: NDArray[np.float32],
+    start: NDArray[np.floating],
+    max_steps: int,
+    tolerance: float,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Non-negative abundances that maximize the Poisson likelihood of every pixel.
 
     Parameters
@@ -30,7 +57,7 @@ def newton_abundances(  # type: ignore[no-untyped-def]
     count : ndarray of shape (n_events,), unsigned
     spectrum : ndarray of shape (n_energy, n_phases), float32
         Expected counts for an abundance of one.
-    start : ndarray of shape (n_pixels, n_phases), float64
+    start : ndarray of shape (n_pixels, n_phases)
         Not negative; positive where counts are to be explained.
     max_steps : int
     tolerance : float
@@ -46,65 +73,101 @@ def newton_abundances(  # type: ignore[no-untyped-def]
     -----
     Two-metric projection, Bertsekas (1982), SIAM J. Control Optim. 20, 221: abundances at zero
     with a positive gradient are held, the others take a Newton step, projected and halved until
-    the loss falls enough. The loss is convex and never rises.
+    the loss falls enough. The loss is convex and, but for rounding, never rises.
     """
-    n_pixels, n_phases = start.shape
-    sums = spectrum_sums(spectrum)
-    abundance = np.zeros((n_pixels, n_phases))
-    converged = np.ones(n_pixels, dtype=np.bool_)
-    longest = 0
-    for p in range(n_pixels):
-        longest = max(longest, pointer[p + 1] - pointer[p])
-    model = np.empty(longest)
+    n_phases = spectrum.shape[1]
+    abundance = np.zeros((len(pointer) - 1, n_phases))
+    converged = np.ones(len(abundance), dtype=np.bool_)
+    _newton(
+        pointer,
+        channel,
+        count,
+        padded(spectrum),
+        spectrum.sum(axis=0, dtype=np.float64),
+        np.ascontiguousarray(start, dtype=np.float64),
+        pattern(n_phases),
+        (max_steps, tolerance, longest_pixel(pointer)),
+        abundance,
+        converged,
+    )
+    return abundance, converged
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def _newton(  # type: ignore[no-untyped-def]
+    pointer, channel, count, spectrum, sums, start, like, limits, abundance, converged
+):
+    max_steps, tolerance, longest = limits
+    n_phases = len(sums)
+    model = np.empty(longest, dtype=np.float32)
+    trial_model = np.empty(longest, dtype=np.float32)
+    rows = np.zeros((spectrum.shape[1], spectrum.shape[1]), dtype=np.float32)
     gradient, step, trial = np.empty(n_phases), np.empty(n_phases), np.empty(n_phases)
     hessian, free = np.empty((n_phases, n_phases)), np.empty(n_phases, dtype=np.bool_)
-    for p in range(n_pixels):
+    scratch = rows, model, trial_model
+    for p in range(len(pointer) - 1):
         first, stop = pointer[p], pointer[p + 1]
         if first == stop:
             continue
         x = abundance[p]
         x[:] = start[p]
         events, counts = channel[first:stop], count[first:stop]
+        total = 0.0
+        for value in counts:
+            total += value
         converged[p] = False
         for _ in range(max_steps):
-            _derivatives(events, counts, spectrum, sums, x, model, gradient, hessian)
-            promised = _newton_step(x, counts, gradient, hessian, free, step)
+            _derivatives(events, counts, spectrum, sums, x, like, rows, model, gradient, hessian)
+            promised = _newton_step(x, total, gradient, hessian, free, step)
             if promised < tolerance:
                 converged[p] = True
                 break
-            if not _line_search(events, counts, spectrum, sums, x, model, gradient, step, trial):
+            if promised < _SURE and _inside(x, step, free):
+                for k in range(n_phases):
+                    x[k] = max(0.0, x[k] + step[k])
+                if promised * promised < tolerance:
+                    converged[p] = True
+                    break
+            elif not _line_search(
+                events, counts, spectrum, sums, x, like, scratch, (gradient, step, trial), total
+            ):
                 _multiplicative_step(x, gradient, sums)
-    return abundance, converged
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _derivatives(  # type: ignore[no-untyped-def]
-    channel, count, spectrum, sums, x, model, gradient, hessian
+    channel, count, spectrum, sums, x, like, rows, model, gradient, hessian
 ):
-    """Model values, gradient and Hessian (lower triangle) of one pixel's loss."""
+    """Model values, gradient and Hessian (lower triangle) of one pixel's loss.
+
+    `rows` is scratch of shape (n_lanes, n_lanes).
+    """
     n_phases = len(x)
-    gradient[:] = sums
-    hessian[:] = 0.0
+    for k in range(n_phases):
+        rows[0, k] = x[k]
+    of_pixel = load(like, rows, 0)
+    gain = zeros(like)
+    curvature = square_zeros(like)
     for event in range(len(channel)):
-        c = channel[event]
-        mu = model_value(x, spectrum, c)
+        row = load(like, spectrum, channel[event])
+        mu = _FLOOR + dot(of_pixel, row)
         model[event] = mu
-        ratio = count[event] / mu
-        curvature = ratio / mu
-        for k in range(n_phases):
-            gradient[k] -= ratio * spectrum[c, k]
-            scaled = curvature * spectrum[c, k]
-            for j in range(k + 1):
-                hessian[k, j] += scaled * spectrum[c, j]
+        ratio = np.float32(count[event]) / mu
+        gain = add_scaled(gain, ratio, row)
+        curvature = add_scaled(curvature, ratio / mu, outer(row))
+    store(gain, rows, 0)
+    for k in range(n_phases):
+        gradient[k] = sums[k] - rows[0, k]
+    store_square(curvature, rows)
+    for k in range(n_phases):
+        for j in range(k + 1):
+            hessian[k, j] = rows[k, j]
 
 
-@njit(cache=True, nogil=True)
-def _newton_step(x, count, gradient, hessian, free, step):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, error_model="numpy")
+def _newton_step(x, total, gradient, hessian, free, step):  # type: ignore[no-untyped-def]
     """Fill `step`; returns the decrease of the loss that its linear model promises."""
     n_phases = len(x)
-    total = 0.0
-    for value in count:
-        total += value
     for k in range(n_phases):
         free[k] = x[k] > _NEAR_ZERO * total or gradient[k] < 0
     solve_free(hessian, gradient, free, step)
@@ -115,29 +178,43 @@ def _newton_step(x, count, gradient, hessian, free, step):  # type: ignore[no-un
     return promised
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _inside(x, step, free):  # type: ignore[no-untyped-def]
+    """Whether no free abundance would turn negative."""
+    inside = True
+    for k in range(len(x)):
+        inside &= not free[k] or x[k] + step[k] >= 0
+    return inside
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _line_search(  # type: ignore[no-untyped-def]
-    channel, count, spectrum, sums, x, model, gradient, step, trial
+    channel, count, spectrum, sums, x, like, scratch, vectors, total
 ):
     """Move `x` along the projected step where that lowers the loss enough; tells whether it did."""
+    rows, model, trial_model = scratch
+    gradient, step, trial = vectors
+    n_phases = len(x)
     length = 1.0
     for _ in range(_MAX_HALVINGS):
         change, promised = 0.0, 0.0
-        for k in range(len(x)):
+        for k in range(n_phases):
             trial[k] = max(0.0, x[k] + length * step[k])
             change += sums[k] * (trial[k] - x[k])
             promised += gradient[k] * (trial[k] - x[k])
+            rows[0, k] = trial[k]
+        models(channel, spectrum, load(like, rows, 0), like, trial_model)
         for event in range(len(channel)):
-            mu = model_value(trial, spectrum, channel[event])
-            change -= count[event] * np.log(mu / model[event])
-        if change <= _SUFFICIENT * promised:
+            trial_model[event] /= model[event]
+        change -= weighted_logarithms(trial_model, count)
+        if change <= _SUFFICIENT * promised + _ROUNDING * total:
             x[:] = trial
             return True
         length *= 0.5
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _multiplicative_step(x, gradient, sums):  # type: ignore[no-untyped-def]
     """A step that cannot raise the loss, from the gradient at hand."""
     for k in range(len(x)):
@@ -145,7 +222,7 @@ def _multiplicative_step(x, gradient, sums):  # type: ignore[no-untyped-def]
             x[k] *= max(0.0, 1.0 - gradient[k] / sums[k])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def solve_free(matrix, right, free, solution):  # type: ignore[no-untyped-def]
     """Solve the free part of a positive semi-definite system by a ridged Cholesky factorization.
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+from mlatem.kernels.lanes import add_scaled, load, padded, pattern, store, zeros
 
 
-@njit(cache=True, nogil=True)
-def project(pointer, channel, count, axes):  # type: ignore[no-untyped-def]
+def project(
+    pointer: NDArray[np.int64],
+    channel: NDArray[np.uint16],
+    count: NDArray[np.unsignedinteger],
+    axes: NDArray[np.floating],
+) -> NDArray[np.float32]:
     """Scalar products of every spectrum with a few axes.
 
     Parameters
@@ -16,22 +23,28 @@ def project(pointer, channel, count, axes):  # type: ignore[no-untyped-def]
     pointer : ndarray of shape (n_pixels + 1,), int64
     channel : ndarray of shape (n_events,), uint16
     count : ndarray of shape (n_events,), unsigned
-    axes : ndarray of shape (n_energy, n_axes), float64
+    axes : ndarray of shape (n_energy, n_axes)
         Channels first.
 
     Returns
     -------
-    projection : ndarray of shape (n_pixels, n_axes), float64
+    projection : ndarray of shape (n_pixels, n_axes), float32
         Summed in the order of the channels, hence the same to the last bit in any tile.
     """
     n_axes = axes.shape[1]
-    projection = np.zeros((len(pointer) - 1, n_axes))
+    table = padded(axes)
+    projection = np.empty((len(pointer) - 1, table.shape[1]), dtype=np.float32)
+    _project(pointer, channel, count, table, pattern(n_axes), projection)
+    return projection[:, :n_axes]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+def _project(pointer, channel, count, table, like, projection):  # type: ignore[no-untyped-def]
     for p in range(len(pointer) - 1):
+        total = zeros(like)
         for event in range(pointer[p], pointer[p + 1]):
-            c, y = channel[event], np.float64(count[event])
-            for i in range(n_axes):
-                projection[p, i] += y * axes[c, i]
-    return projection
+            total = add_scaled(total, np.float32(count[event]), load(like, table, channel[event]))
+        store(total, projection, p)
 
 
 @njit(cache=True, nogil=True)

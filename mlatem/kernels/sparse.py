@@ -191,3 +191,28 @@ def without_zeros(pointer, channel, count):  # type: ignore[no-untyped-def]
                 kept += 1
         new_pointer[pixel + 1] = kept
     return new_pointer, new_channel, new_count
+
+
+@njit(cache=True, nogil=True)
+def copy_pixels(  # type: ignore[no-untyped-def]
+    pointer, channel, count, source, to_pointer, to_channel, to_count, target
+):
+    """Copy the events of some pixels into other sparse spectra.
+
+    Parameters
+    ----------
+    pointer : ndarray of shape (n_pixels + 1,), int64
+    channel : ndarray of shape (n_events,), uint16
+    count : ndarray of shape (n_events,), unsigned
+    source : ndarray of shape (n_copied,), int64
+        Pixels that are copied.
+    to_pointer, to_channel, to_count : ndarray
+        In the same form; the last two are overwritten.
+    target : ndarray of shape (n_copied,), int64
+        Pixels that they become; `to_pointer` must leave the room that they need.
+    """
+    for i in range(len(source)):
+        first, place = pointer[source[i]], to_pointer[target[i]]
+        for event in range(pointer[source[i] + 1] - first):
+            to_channel[place + event] = channel[first + event]
+            to_count[place + event] = count[first + event]

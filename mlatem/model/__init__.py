@@ -12,7 +12,7 @@ from mlatem.model.identification import FoundElement, Identification
 from mlatem.model.phase_table import PhaseTable
 from mlatem.model.pixel_maps import PixelMaps
 from mlatem.model.spectrum_image import SpectrumImage
-from mlatem.model.statistics import RegionStatistics, TileStatistics
+from mlatem.model.statistics import RefinementStatistics, RegionStatistics, TileStatistics
 from mlatem.model.verdict import Decision, Verdict
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Identification",
     "PhaseTable",
     "PixelMaps",
+    "RefinementStatistics",
     "RegionStatistics",
     "SparseCounts",
     "SpectrumImage",

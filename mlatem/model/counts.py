@@ -106,6 +106,11 @@ class SparseCounts:
         """Number of pairs of pixel and channel with at least one count."""
         return len(self.channel)
 
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the arrays."""
+        return self.pointer.nbytes + self.channel.nbytes + self.count.nbytes + self.pixel.nbytes
+
     def validate(self) -> None:
         """Check shapes and invariants.
 
@@ -166,11 +171,25 @@ def thin(
         raise InputError(f"thinning fraction is {fraction}: expected a number between 0 and 1")
     if not 0 <= seed < 2**_SEED_BITS:
         raise InputError(f"seed is {seed}: expected a whole number from 0 to 2^{_SEED_BITS} - 1")
+    first, second = split_counts(counts, seed, fraction)
+    return _with_counts(counts, first), _with_counts(counts, second)
+
+
+def split_counts(
+    counts: SparseCounts, seed: int, fraction: float = 0.5
+) -> tuple[NDArray[np.unsignedinteger], NDArray[np.unsignedinteger]]:
+    """The counts of both parts of `thin` at every event of the input, zeros included.
+
+    Returns
+    -------
+    first, second : ndarray of shape (n_events,)
+        They add up to `counts.count`.
+    """
     threshold = np.uint64(fraction * 2.0**_SEED_BITS)
     kept = kept_counts(
         counts.pointer, counts.channel, counts.count, counts.pixel, np.uint64(seed), threshold
     )
-    return _with_counts(counts, kept), _with_counts(counts, counts.count - kept)
+    return kept, counts.count - kept
 
 
 def _with_counts(counts: SparseCounts, count: NDArray[np.unsignedinteger]) -> SparseCounts:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,15 @@ class TileStatistics:
             self.weighted_total + other.weighted_total,
             self.moment + other.moment,
         )
+
+    def __iadd__(self, other: TileStatistics) -> TileStatistics:
+        """The sum in the arrays of the first, which is not to be used any more."""
+        if self.total.shape != other.total.shape:
+            return self + other
+        np.add(self.total, other.total, out=self.total)
+        np.add(self.weighted_total, other.weighted_total, out=self.weighted_total)
+        np.add(self.moment, other.moment, out=self.moment)
+        return replace(self, n_pixels=self.n_pixels + other.n_pixels)
 
     def validate(self) -> None:
         """Check shapes and signs.
@@ -95,3 +104,36 @@ class RegionStatistics:
             raise InputError("region sums: counts and pixels disagree in the number of regions")
         if np.any(self.counts < 0) or np.any(self.n_pixels < 0):
             raise InputError("region sums: negative counts")
+
+
+@dataclass(frozen=True)
+class RefinementStatistics:
+    """The likelihood of a tile at given weights of the phases, abundances free, to second order."""
+
+    loss: float
+    """Negative log-likelihood without log(count!), nats."""
+    gradient: NDArray[np.float64]
+    """Shape (n_phases, n_columns); derivatives by the weights."""
+    hessian: NDArray[np.float64]
+    """Shape (n_phases * n_columns, n_phases * n_columns); Schur complement."""
+    n_unconverged: int
+    """Pixels whose abundances did not converge."""
+
+    @classmethod
+    def zero(cls, n_phases: int, n_columns: int) -> RefinementStatistics:
+        """The identity of the merge."""
+        size = n_phases * n_columns
+        return cls(0.0, np.zeros((n_phases, n_columns)), np.zeros((size, size)), 0)
+
+    def __add__(self, other: RefinementStatistics) -> RefinementStatistics:
+        if self.gradient.shape != other.gradient.shape:
+            raise InputError(
+                f"refinement sums of shapes {self.gradient.shape} and {other.gradient.shape} "
+                "cannot be merged"
+            )
+        return RefinementStatistics(
+            self.loss + other.loss,
+            self.gradient + other.gradient,
+            self.hessian + other.hessian,
+            self.n_unconverged + other.n_unconverged,
+        )

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from mlatem.errors import InputError
+from mlatem.factorization import solver
+from mlatem.factorization.scoring import ScoringResult
 from mlatem.factorization.solver import estimate_n_phases, solve_compositions
 from mlatem.model import RegionStatistics
 from mlatem.settings import Factorize
@@ -136,3 +138,17 @@ def test_input_that_cannot_be_solved_is_named(four_phases):
     short = RegionStatistics(regions[0].counts[:, :-1], regions[0].n_pixels)
     with pytest.raises(InputError, match="511 channels and the dictionary 512"):
         solve_compositions([short], example.dictionary, 2)
+
+
+def test_multiplicative_updates_step_in_where_the_scoring_gets_stuck(four_phases, monkeypatch):
+    example, regions = four_phases
+
+    def stuck(data, abundance, weight, **options):
+        model = data.model(abundance, weight)
+        return ScoringResult(abundance, weight, (data.loss(model),), False)
+
+    monkeypatch.setattr(solver, "fit", stuck)
+    solution = solve_compositions(regions, example.dictionary, 4)
+    angle, percent, _ = example.errors(solution.coefficient)
+    assert angle < 5.0
+    assert percent < 2.0

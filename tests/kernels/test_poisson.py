@@ -55,7 +55,8 @@ def test_newton_ends_where_many_multiplicative_sweeps_end(case):
     best = poisson.loss(*events, spectrum, slow)
     assert converged.all()
     assert np.all(abundance >= 0)
-    assert np.all(poisson.loss(*events, spectrum, abundance) <= best + 1e-6)
+    # In nats; single precision of the models, 1e-7 a count.
+    assert np.all(poisson.loss(*events, spectrum, abundance) <= best + 1e-4)
 
 
 def test_newton_frees_zeros_of_the_start(case):

@@ -62,6 +62,13 @@ def test_tiles_merge_in_any_order(a: list, b: list):
     assert_same_tile(tile(a) + tile(b), tile(b) + tile(a))
 
 
+@given(a=pixels, b=pixels)
+def test_tiles_merge_in_place(a: list, b: list):
+    total = tile(a)
+    total += tile(b)
+    assert_same_tile(total, tile(a + b))
+
+
 @given(a=pixels)
 def test_no_tile_changes_nothing(a: list):
     assert_same_tile(TileStatistics.zero(N_ENERGY) + tile(a), tile(a))
