@@ -13,6 +13,7 @@ import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
 import mlatem
+from mlatem.errors import InputError
 from mlatem.io.datasets import load_dataset
 from mlatem.model import Calibration, Dictionary, Factorization
 from mlatem.sheet import DatasetRow, read_sheet
@@ -113,6 +114,11 @@ def test_all_counts_are_accounted_for(recovery):
     details = Factorization.from_dataset(recovery.result).attrs
     assert details["converged"], details["reason"]
     assert details["n_carried"] == N_PHASES
+
+
+def test_phases_that_absorb_themselves_are_not_refined_on_shared_columns(recovery):
+    with pytest.raises(InputError, match="columns of their own"):
+        mlatem.refine(recovery.spectra, recovery.result)
 
 
 def test_the_number_of_phases_is_found(recovery):
