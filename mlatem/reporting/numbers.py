@@ -14,11 +14,11 @@ _MAX_DECIMALS = 2
 _WRITTEN_OUT = 1e12
 
 
-def decimals_of(sigma: float) -> int:
-    """Decimals that show two digits of a standard deviation, at most two."""
+def decimals_of(sigma: float, *, most: int = _MAX_DECIMALS) -> int:
+    """Decimals that show two digits of a standard deviation, at most `most`."""
     if not math.isfinite(sigma) or sigma <= 0:
         return 1
-    return min(max(1 - math.floor(math.log10(sigma)), 0), _MAX_DECIMALS)
+    return min(max(1 - math.floor(math.log10(sigma)), 0), most)
 
 
 def fixed(value: float | None, decimals: int) -> str:

@@ -22,6 +22,8 @@ ORIGINS = {"file": "file", "default": "assumed", "user": "user", "measured": "me
 #: A phase is called by its elements of at least this many at%, at most so many of them.
 _LABEL_PERCENT = 5.0
 _LABEL_ELEMENTS = 3
+#: Decimals of a calibrated value: enough for a Fano factor.
+_MOST_DECIMALS = 4
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def calibration_rows(calibration: Calibration) -> tuple[Row, ...]:
         estimate_row("energy gain", calibration.energy_gain, "\N{PER MILLE SIGN}", scale=1e3),
         *_correlation(calibration),
         estimate_row("electronic noise, FWHM", calibration.noise_ev, "eV"),
-        estimate_row("Fano factor, times 1000", calibration.fano, "", scale=1e3),
+        estimate_row("Fano factor", calibration.fano, ""),
         *_resolution(calibration),
         *_pile_up(calibration),
         estimate_row("beam energy", calibration.beam_energy_kev, "keV"),
@@ -232,7 +234,7 @@ def estimate_row(name: str, estimate: Estimate, unit: str, scale: float = 1.0) -
     value, sigma = estimate.value * scale, estimate.sigma
     if sigma is None or not sigma > 0:
         return Row(name, short(value), unit, ORIGINS[estimate.origin])
-    decimals = decimals_of(sigma * scale)
+    decimals = decimals_of(sigma * scale, most=_MOST_DECIMALS)
     text = f"{fixed(value, decimals)} \N{PLUS-MINUS SIGN} {fixed(sigma * scale, decimals)}"
     origin = "measured" if estimate.origin == "file" else estimate.origin
     return Row(name, text, unit, ORIGINS[origin])
