@@ -31,10 +31,13 @@ def raw_files(wildcards):
     ]
 
 
-def factor_table(wildcards):
-    """The table of factors where there is one; the calibrate job tells if it is missing."""
-    path = CAMPAIGN.factor_path(wildcards.dataset)
-    return [path] if path and Path(path).exists() else []
+def factor_and_detector_files(wildcards):
+    """Tables of factors and of the detector that exist; the calibrate job names the missing."""
+    named = (
+        CAMPAIGN.factor_path(wildcards.dataset),
+        CAMPAIGN.settings.edxs.detector.efficiency_file,
+    )
+    return [path for path in named if path and Path(path).exists()]
 
 
 def row(*columns):

@@ -21,7 +21,7 @@ rule convert:
 rule calibrate:
     """Energy axis, detector resolution, mean composition and absorption."""
     input:
-        factor_table,
+        factor_and_detector_files,
         store="results/{dataset}/spim.zarr",
     output:
         "results/{dataset}/calibration.json",
