@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the functions take: labelled data, records or arrays."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from mlatem.errors import InputError
+from mlatem.io.labels import image_from_frame
+from mlatem.model import (
+    Dictionary,
+    Factorization,
+    SpectrumImage,
+)
+from mlatem.passes import (
+    TileSource,
+)
+
+#: A calibrated axis lies no further than this from the file's: channels, and share of the energy.
+_CALIBRATION_CHANNELS = 20.0
+_CALIBRATION_SHARE = 0.01
+#: What the functions take as spectrum image: a Dataset with `counts`, a tree with the group `edxs`,
+#: or the record. `factorize` and `denoise` also take an array (ny, nx, n_energy).
+SpectrumImageLike = SpectrumImage | xr.Dataset | xr.DataTree
+
+
+def spectrum_image(data: SpectrumImageLike) -> SpectrumImage:
+    """The record of a labelled spectrum image.
+
+    Parameters
+    ----------
+    data : SpectrumImage, Dataset or DataTree
+        A dataset as in the group `edxs` of what `mlatem.read` and `mlatem.open` return, or the
+        whole tree. One of your own needs `counts` and the coordinates y and x in nm and energy in
+        keV; its attributes may be missing. A single spectrum, `counts` (energy), becomes a map
+        of one pixel.
+
+    Raises
+    ------
+    InputError
+        If there is no such group, or the dataset has no `counts` or not all coordinates.
+    """
+    if isinstance(data, SpectrumImage):
+        return data
+    if isinstance(data, xr.DataTree):
+        data = data.children.get("edxs", data).to_dataset()
+    if "counts" not in data:
+        raise InputError(
+            f"no variable 'counts' among {list(data)}: give the group of a spectrum image, for "
+            'example tree["edxs"]'
+        )
+    technique = data.attrs.get("technique", "eels" if "energy_loss" in data.coords else "edxs")
+    dims = ("y", "x", "energy" if technique == "edxs" else "energy_loss")
+    if data["counts"].dims == dims[2:]:
+        alone = data.drop_vars(["y", "x"], errors="ignore")
+        data = alone.assign(counts=alone["counts"].expand_dims(y=[0.0], x=[0.0]))
+    missing = [dim for dim in dims if dim not in data.coords]
+    if missing or set(data["counts"].dims) != set(dims):
+        raise InputError(
+            f"counts have dimensions {data['counts'].dims} and the dataset the coordinates "
+            f"{list(data.coords)}: expected {dims} as both, y and x in nm, energies in keV for "
+            "EDXS, in eV for EELS"
+        )
+    frame = data.drop_vars("counts").assign_attrs(
+        {"acquisition": {}, "name": "", "details": {}, **data.attrs, "technique": technique}
+    )
+    return image_from_frame(frame, data["counts"].transpose(*dims).data)
+
+
+def tile_source(
+    data: SpectrumImageLike | Any, dictionary: Dictionary, **options: Any
+) -> TileSource:
+    """The counts of anything that holds them, and the part that the dictionary describes."""
+    if not isinstance(data, SpectrumImage | xr.Dataset | xr.DataTree):
+        counts = data if hasattr(data, "ndim") else np.asarray(data)
+        return TileSource.for_dictionary(counts, dictionary, **options)
+    image = spectrum_image(data)
+    label = image.name or "counts"
+    source = TileSource.for_dictionary(image.counts, dictionary, label=label, **options)
+    _check_energy(image.energy[source.channels], dictionary.energy, label)
+    return source
+
+
+def _check_energy(
+    energy: NDArray[np.float64], of_dictionary: NDArray[np.float64], label: str
+) -> None:
+    """Refuse a dictionary that was made for another axis than a calibration could move."""
+    off = np.abs(energy - of_dictionary)
+    channel = int(np.argmax(off - _CALIBRATION_SHARE * np.abs(energy)))
+    width = float(np.abs(np.diff(energy)).max(initial=0.0))
+    if off[channel] > _CALIBRATION_CHANNELS * width + _CALIBRATION_SHARE * abs(energy[channel]):
+        raise InputError(
+            f"{label}: channel {channel} lies at {energy[channel]:g} and the dictionary's at "
+            f"{of_dictionary[channel]:g}: build the dictionary on the energies of the counts"
+        )
+
+
+def factorization_record(factorization: xr.Dataset | Factorization) -> Factorization:
+    """The record of a factorisation, whichever way it comes."""
+    if isinstance(factorization, Factorization):
+        return factorization
+    return Factorization.from_dataset(factorization)
+
+
+def positions_nm(
+    data: SpectrumImageLike | Any, shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positions of rows and columns in nm; their numbers for an array, which has none."""
+    if isinstance(data, SpectrumImage | xr.Dataset | xr.DataTree):
+        image = spectrum_image(data)
+        return image.y_nm, image.x_nm
+    return np.arange(shape[0], dtype=float), np.arange(shape[1], dtype=float)

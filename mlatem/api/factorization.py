@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Phases: compositions, spectra and abundance maps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mlatem import settings as _settings
+from mlatem.api.data import SpectrumImageLike, factorization_record, positions_nm, tile_source
+from mlatem.denoising.rank import low_rank
+from mlatem.errors import InputError
+from mlatem.factorization import verdicts
+from mlatem.factorization.merge import merge
+from mlatem.factorization.refinement import refine as refine_weights
+from mlatem.factorization.regions import PoolingPlan, plan_pooling
+from mlatem.factorization.solver import (
+    CompositionSolution,
+    OwnColumns,
+    estimate_n_phases,
+    solve_compositions,
+)
+from mlatem.model import (
+    Calibration,
+    Dictionary,
+    Factorization,
+    RegionStatistics,
+)
+from mlatem.passes import (
+    abundances_pass,
+    centroids_pass,
+    refinement_pass,
+    regions_pass,
+    statistics_pass,
+)
+from mlatem.physics.own_columns import own_columns
+
+
+def factorize(
+    data: SpectrumImageLike | Any,
+    dictionary: Dictionary,
+    n_phases: int | str | None = None,
+    *,
+    calibration: Calibration | None = None,
+    edxs: _settings.Edxs | None = None,
+    settings: _settings.Factorize | None = None,
+    seed: int | None = None,
+    **options: Any,
+) -> xr.Dataset:
+    """Phases of a spectrum image: compositions, spectra and abundance maps.
+
+    Parameters
+    ----------
+    data : SpectrumImage, Dataset, DataTree or array of shape (ny, nx, n_energy)
+        Raw counts.
+    dictionary : Dictionary
+    n_phases : int or "auto", optional
+        Takes precedence over the settings'.
+    calibration : Calibration, optional
+        From `mlatem.calibrate`. With it, and where the thickness is known, the X-rays of every
+        phase are absorbed in its own composition, not in the specimen's mean.
+    edxs : settings.Edxs, optional
+        What the dictionary was built with; used together with `calibration`.
+    settings : settings.Factorize, optional
+    seed : int, optional
+        Takes precedence over the settings'.
+    **options
+        `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
+
+    Returns
+    -------
+    factorization : Dataset
+        `spectrum` (phase, energy), `abundance` (y, x, phase), `coefficient` (phase, column) with
+        their standard deviations; see `mlatem.model.Factorization`.
+
+    Raises
+    ------
+    InputError
+        If the counts cannot be used, or carry fewer phases than asked for.
+    ConfigError
+        If `n_phases` or `seed` is not possible.
+    ConvergenceError
+        If the compositions could not be found.
+    """
+    given = {"n_phases": n_phases, "seed": seed}
+    values = {**(settings or _settings.Factorize()).model_dump(), **_without_none(given)}
+    settings = _settings.parse({"factorize": values}, source="mlatem.factorize").factorize
+    source = tile_source(data, dictionary, **options).kept_in_memory()
+    y_nm, x_nm = positions_nm(data, source.shape)
+    statistics = statistics_pass(source)
+    basis = low_rank(statistics, dictionary)
+    axes = basis.axes * basis.weights
+    plan = plan_regions(float(statistics.total.sum()), source.shape, settings)
+    del statistics  # the largest of all arrays here
+    centroids = centroids_pass(source, axes, plan)
+    regions = regions_pass(source, axes, centroids, plan, source.tiles)
+    own = None
+    if calibration is not None:
+        own = own_columns(dictionary, calibration, edxs or _settings.Edxs())
+    solution = solve_phases(regions, dictionary, settings, own_columns=own)
+    spectrum = solution.spectrum(dictionary)
+    tiles = abundances_pass(source, spectrum, source.tiles)
+    attrs = solve_attrs(solution, settings)
+    result = merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
+    return result.to_dataset()
+
+
+def refine(
+    data: SpectrumImageLike | Any,
+    factorization: xr.Dataset | Factorization,
+    *,
+    max_rounds: int = 15,
+    **options: Any,
+) -> xr.Dataset:
+    """The nearest phases of maximum likelihood on all pixels at full resolution.
+
+    Not part of `factorize`: free abundances in every pixel over-fit, and where the likelihood
+    hardly tells mixtures of phases apart, its optimum may be degrees further from the truth. It is
+    for counts so high that neither matters, and for comparisons.
+
+    Parameters
+    ----------
+    data : SpectrumImage, Dataset, DataTree or array of shape (ny, nx, n_energy)
+        The counts that were factorised.
+    factorization : Dataset or Factorization
+        From `mlatem.factorize`.
+    max_rounds : int, optional
+        Most rounds over all pixels.
+    **options
+        `tile_shape`, `threads` and `progress` of `mlatem.passes.TileSource`.
+
+    Returns
+    -------
+    factorization : Dataset
+        As from `factorize`; standard deviations of compositions are those of the start. `loss` is
+        that of all pixels after each round.
+
+    Raises
+    ------
+    InputError
+        If the counts cannot be used or are not those of the dictionary's window, or the phases
+        absorb their own X-rays: they are refined on shared columns.
+    """
+    start = factorization_record(factorization)
+    if start.phase_columns is not None:
+        raise InputError(
+            "the phases have columns of their own, absorbed in each, which cannot be refined: "
+            "factorize without `calibration` first"
+        )
+    dictionary = start.dictionary
+    source = tile_source(data, dictionary, **options).kept_in_memory()
+    scale = dictionary.columns.sum(axis=1)
+    columns = dictionary.columns / scale[:, None]
+    weight = start.coefficient * scale
+    weight /= weight.sum(axis=1, keepdims=True)
+    found = refine_weights(
+        lambda trial: refinement_pass(source, columns, trial),
+        weight,
+        columns,
+        max_rounds=max_rounds,
+    )
+    solution = CompositionSolution(
+        coefficient=found.weight / scale,
+        coefficient_covariance=start.coefficient_covariance,
+        loss=np.array(found.loss),
+        spread_deg=np.array(start.attrs["spread_deg"]),
+        n_carried=start.attrs["n_carried"],
+        n_rounds=found.n_rounds,
+        converged=found.converged,
+        reason=found.reason,
+    )
+    tiles = abundances_pass(source, solution.coefficient @ dictionary.columns, source.tiles)
+    result = merge(tiles, solution, dictionary, y_nm=start.y_nm, x_nm=start.x_nm, attrs=start.attrs)
+    return result.to_dataset()
+
+
+def plan_regions(
+    total_counts: float, shape: tuple[int, int], settings: _settings.Factorize
+) -> PoolingPlan:
+    """How the pixels of a map of `shape` (ny, nx) are pooled, from its counts in the window."""
+    n_phases = settings.n_phases if isinstance(settings.n_phases, int) else None
+    return plan_pooling(total_counts, shape[0] * shape[1], n_phases=n_phases, options=settings)
+
+
+def solve_phases(
+    regions: Sequence[RegionStatistics],
+    dictionary: Dictionary,
+    settings: _settings.Factorize,
+    *,
+    own_columns: OwnColumns | None = None,
+) -> CompositionSolution:
+    """Compositions from pooled spectra, with the number of phases as the settings say.
+
+    Raises
+    ------
+    InputError, ConvergenceError
+        As `factorize`.
+    """
+    n_phases = settings.n_phases
+    if not isinstance(n_phases, int):
+        n_phases = estimate_n_phases(regions, dictionary)
+    return solve_compositions(
+        regions, dictionary, n_phases, options=settings, own_columns=own_columns
+    )
+
+
+def solve_attrs(solution: CompositionSolution, settings: _settings.Factorize) -> dict[str, Any]:
+    """What goes with a factorisation: settings, decisions and verdicts, JSON-safe."""
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "decisions": [d.to_dict() for d in verdicts.decisions(solution, settings)],
+        "verdicts": [v.to_dict() for v in verdicts.verdicts(solution)],
+    }
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
