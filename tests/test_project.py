@@ -121,8 +121,8 @@ def imported_by(folder: str) -> set[str]:
 def test_the_package_imports_what_it_declares():
     declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
     importable = {IMPORT_NAMES.get(name, name) for name in declared}
-    # pydantic_core belongs to pydantic, llvmlite to numba; the workflow, not the package, runs on snakemake; the
-    # vendor readers are imported by name, one at a time.
+    # pydantic_core belongs to pydantic, llvmlite to numba; the workflow, not the package, runs on
+    # snakemake; the vendor readers are imported by name, one at a time.
     imported = imported_by("mlatem") - {"pydantic_core", "llvmlite"} - OPTIONAL_EXTRAS
     assert imported <= importable, "declare these in pyproject.toml"
     assert importable - imported <= {"snakemake", "rsciio"}, (
