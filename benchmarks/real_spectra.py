@@ -161,7 +161,7 @@ def deviance(
         "composition": dict(case.composition) or dict.fromkeys(elements, 1.0),
     }
 
-    def build(axis: np.ndarray, noise_ev: float) -> Dictionary:
+    def build(axis: np.ndarray, noise_ev: float, fano: float) -> Dictionary:
         whole = edxs_dictionary(
             axis,
             elements=elements,
