@@ -28,8 +28,10 @@ import xarray as xr
 import mlatem
 from mlatem.model import Calibration
 from mlatem.physics.detector import fwhm_ev
+from mlatem.physics.dictionary import dictionary_on_axis
 from mlatem.preprocessing import axis as axis_fit
 from mlatem.preprocessing.poisson_fit import fit_counts
+from mlatem.settings import Edxs
 from mlatem.simulation.emission import Emission
 from mlatem.simulation.expectation import expectation
 from mlatem.specimen import Simulate
@@ -259,6 +261,16 @@ def oxygen_per_titanium(data: xr.Dataset, found: Calibration) -> str:
     return f"{ratio:.2f} ± {scale * stat['O']:.2f} (stat) ± {scale * sys['O']:.2f} (sys)"
 
 
+def family_counts(data: xr.Dataset, found: Calibration) -> str:
+    """Counts in the families of lines of the specimen, fitted free of each other."""
+    energy = found.corrected(data["energy"].values)[found.window]
+    split = dictionary_on_axis(energy, found, Edxs(), split="family")
+    fit = fit_counts(data["counts"].values[found.window], split.columns)
+    counts = fit.coefficient * split.columns.sum(axis=1)
+    kinds = zip(split.names, split.kinds, counts, strict=True)
+    return ", ".join(f"{name} {n:.0f}" for name, kind, n in kinds if kind != "background")
+
+
 def print_real(
     name: str,
     data: xr.Dataset,
@@ -294,6 +306,7 @@ def print_real(
         print(f"    Fe/(Fe+Pt) {100 * share['Fe'] / (share['Fe'] + share['Pt']):.2f} at%")
     if {"Sr", "Ti", "O"} <= set(share):
         print(f"    Sr/Ti {share['Sr'] / share['Ti']:.3f}, O/Ti {oxygen_per_titanium(data, found)}")
+        print(f"    counts: {family_counts(data, found)}")
     for detector in found.detectors:
         print(
             f"    {detector.name}: {100 * detector.share:.0f} %, "
