@@ -249,9 +249,9 @@ def oxygen_per_titanium(data: xr.Dataset, found: Calibration) -> str:
     They are those of the content x of oxygen over x (1 - x): errors of Ti and Sr, both of K lines,
     are small beside that of oxygen.
     """
-    image = data.expand_dims(("y", "x"))
-    dictionary = mlatem.edxs_dictionary(image, found)
-    phases = mlatem.factorize(image, dictionary, 1, calibration=found)
+    dictionary = mlatem.edxs_dictionary(data, found)
+    one_pixel = data["counts"].values[None, None]
+    phases = mlatem.factorize(one_pixel, dictionary, 1, calibration=found)
     table = mlatem.quantify(phases, calibration=found)
     percent, stat, sys = (
         table.pivot(name).iloc[0] for name in ("atomic_percent", "sigma_stat", "sigma_sys")
