@@ -5,7 +5,7 @@
 
 FOLDER holds `exspy/EDS_TEM_FePt_nanoparticles.hspy`, `pyTEMlib/EDS-STO.emd` and
 `espm/88_ES-LP_G8_selection2_cropped2.hspy`, files of these packages; absent ones are left out.
-Energy axis and noise are fitted; sub-shells of the main elements are free against each other.
+Energy axis and resolution are fitted; sub-shells of the main elements are free against each other.
 """
 
 from __future__ import annotations
@@ -129,7 +129,10 @@ def joined(whole: Dictionary, shells: Dictionary, main: tuple[str, ...]) -> Dict
                 for e, k in zip(whole.elements, whole.kinds, strict=True)
             ],
         ),
-        (shells, [k == "line" for k in shells.kinds]),
+        (
+            shells,
+            [e in main and k == "line" for e, k in zip(shells.elements, shells.kinds, strict=True)],
+        ),
     ]
     picked = [(d, i) for d, keep in parts for i in np.flatnonzero(keep)]
     return Dictionary.from_arrays(
@@ -161,26 +164,30 @@ def deviance(
         "composition": dict(case.composition) or dict.fromkeys(elements, 1.0),
     }
 
-    def build(axis: np.ndarray, noise_ev: float) -> Dictionary:
-        whole = edxs_dictionary(
+    def build(axis: np.ndarray, noise_ev: float, fano: float, split: str = "shell") -> Dictionary:
+        return edxs_dictionary(
             axis,
             elements=elements,
             system_elements=case.system,
             pile_up=measured if pile_up else None,
             n_background=n_background,
             noise_ev=noise_ev,
+            fano=fano,
+            split=split,
             **keywords,
         )
-        shells = edxs_dictionary(
-            axis, elements=case.main, split="shell", noise_ev=noise_ev, **keywords
-        )
-        return joined(whole, shells, case.main)
 
     axis = fit_axis(
-        counts[window], energy[window], build, noise_ev=48.0, options=settings.Calibrate()
+        counts[window],
+        energy[window],
+        build,
+        noise_ev=48.0,
+        fano=detector.fano,
+        options=settings.Calibrate(),
     )
-    corrected = energy[window] * (1.0 + axis.gain) + axis.offset_kev
-    fit = fit_counts(counts[window], build(corrected, axis.noise_ev).columns)
+    of_axis = axis.corrected(energy[window]), axis.noise_ev, axis.fano
+    free = joined(build(*of_axis, "element"), build(*of_axis), case.main)
+    fit = fit_counts(counts[window], free.columns)
     return fit.deviance, fit.dof
 
 

@@ -165,6 +165,7 @@ def _physics(known: Known, density: Estimate | None, edxs: _settings.Edxs) -> Ph
             beam_energy_kev=known.beam_energy_kev.value,
             detector=edxs.detector,
             n_background=edxs.n_background,
+            system_thickness_um=edxs.system_thickness_um,
             take_off_angle_deg=known.take_off_angles_deg,
             line_factors=corrected_line_factors(
                 energy,

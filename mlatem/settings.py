@@ -111,6 +111,11 @@ class Edxs(_Record):
         ("Cu",),
         description="Elements of grid, holder and collimator: fitted, left out of the composition.",
     )
+    system_thickness_um: float = Field(
+        5.0,
+        ge=0,
+        description="Depth of grid and holder in which their K lines are made and absorbed, um.",
+    )
     thickness_from_counts: bool = Field(
         True,
         description="Mass thickness of each phase from its counts, given the mean; false takes "

@@ -23,6 +23,7 @@ from mlatem.physics.dictionary_columns import (
     assemble,
     background_columns,
     detected_barn,
+    leaving_bulk,
     specimen_columns,
     system_columns,
 )
@@ -45,6 +46,7 @@ def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
     take_off_angle_deg: float | Sequence[float] | None = None,
     mass_thickness_kg_m2: float = 0.0,
     composition: Mapping[str, float] | None = None,
+    system_thickness_um: float = 5.0,
     line_factors: Mapping[str, float] | None = None,
     pile_up: ArrayLike | None = None,
     split: Split = "element",
@@ -73,6 +75,9 @@ def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
         Density times thickness of the specimen; 0 leaves absorption out.
     composition : mapping of str to float, optional
         Atomic fractions of the specimen, for absorption; equal shares of `elements` if not given.
+    system_thickness_um : float
+        Depth of the instrument's elements in which their K lines are made and absorbed; 0 leaves
+        this out.
     line_factors : mapping of str to float, optional
         Factors on tabulated intensities, of a family ("Pt M") or of the lines that fill vacancies
         of a sub-shell ("Pt M5"); the sub-shell takes precedence.
@@ -112,7 +117,8 @@ def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
     The families of an element of the instrument are free against each other because these photons
     come from thick parts that absorb their own soft lines by an unknown amount: on a FePt particle
     on a Cu grid, one column for K and L of Cu fits with a deviance per degree of freedom of 26,
-    two with 2.6.
+    two with 2.6. Within a family, the absorption of the grid itself makes K beta stronger against
+    K alpha.
     """
     axis = check_axis(energy)
     check_beam_energy(beam_energy_kev)
@@ -141,7 +147,8 @@ def edxs_dictionary(  # noqa: PLR0913 - one keyword per physical quantity
             axis, each, weight * film.escaping(each), resolution, detector, split
         )
     for each, weight in zip(lines[len(elements) :], emitted[len(elements) :], strict=True):
-        columns += system_columns(axis, each, weight, resolution, detector, split)
+        leaving = leaving_bulk(each, system_thickness_um, film.take_off_angle_deg)
+        columns += system_columns(axis, each, weight * leaving, resolution, detector, split)
     columns += background_columns(axis, n_background, detector, film, pile_up)
     return assemble(axis, columns)
 
@@ -228,6 +235,7 @@ def dictionary_on_axis(
             take_off_angle_deg=calibration.take_off,
             mass_thickness_kg_m2=calibration.mass_thickness_kg_m2.value,
             composition=calibration.composition or None,
+            system_thickness_um=edxs.system_thickness_um,
             line_factors=line_factors,
             pile_up=measured if has_pile_up else None,
             split=split,

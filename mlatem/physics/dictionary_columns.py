@@ -14,6 +14,7 @@ from mlatem import settings
 from mlatem.errors import InputError
 from mlatem.model import Dictionary
 from mlatem.physics.absorption import self_absorption_factor
+from mlatem.physics.atomic import density_g_cm3
 from mlatem.physics.background import continuum_columns
 from mlatem.physics.columns import LineGroup, line_groups
 from mlatem.physics.detector import efficiency
@@ -21,6 +22,7 @@ from mlatem.physics.factors import factor_sigma
 from mlatem.physics.line_factors import line_factors_of
 from mlatem.physics.lines import Lines
 from mlatem.physics.pile_up import pile_up_column
+from mlatem.units import mass_thickness_kg_m2
 
 #: What has a column of its own.
 Split = Literal["element", "family", "shell"]
@@ -34,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class Film(NamedTuple):
-    """The specimen as far as it absorbs."""
+    """The specimen, or a piece of the instrument, as far as it absorbs."""
 
     mass_thickness_kg_m2: float
     take_off_angle_deg: float | Sequence[float]
@@ -49,6 +51,22 @@ class Film(NamedTuple):
             mass_thickness_kg_m2=self.mass_thickness_kg_m2,
             take_off_angle_deg=self.take_off_angle_deg,
         )
+
+
+def leaving_bulk(
+    lines: Lines, thickness_um: float, take_off_angle_deg: float | Sequence[float]
+) -> NDArray[np.float64]:
+    """Share of the photons of each K line that leave a piece of grid or holder; 1 for other lines.
+
+    Notes
+    -----
+    Absorption changes L lines of such thick pieces as well, but their edges lie between the lines
+    and the effect hangs on the thickness of the piece; sub-shell factors take it up.
+    """
+    composition = {lines.element: 1.0}
+    mass = mass_thickness_kg_m2(1e3 * thickness_um, density_g_cm3(composition))
+    is_k = np.array(lines.families) == "K"
+    return np.where(is_k, Film(mass, take_off_angle_deg, composition).escaping(lines), 1.0)
 
 
 class Column(NamedTuple):

@@ -37,15 +37,15 @@ _EDGE_SHARE = 0.99
 #: Lines this far apart, each this many sigma above the noise, are needed for a gain.
 LEAST_SPREAD_KEV = 3.0
 _LINE_SIGMA = 10.0
-#: Relative error of the model in a channel: lines above 1 keV, and what is added below by tails,
+#: Relative error of the model in a channel: lines, and what is added to it below 1 keV by tails,
 #: chemical shifts and the energies of soft lines.
-_MODEL_ERROR = 0.015
+_MODEL_ERROR = 0.01
 _SOFT_ERROR = 0.15
 _N_AXIS = 4
 _AXIS_STEP = np.array([2e-4, 2e-5, 0.5, 1e-3])
 _FACTOR_STEP = 1e-3
 _CACHED = 32
-_SOFT_KEV = 1.5
+_SOFT_KEV = 1.0
 _NAMES = ("offset", "gain", "noise", "Fano factor")
 
 

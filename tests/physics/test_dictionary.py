@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xraylib
 
 from mlatem import settings
 from mlatem.errors import InputError, ReadError
@@ -82,7 +83,18 @@ def test_absorption_weakens_soft_lines_of_the_specimen_only():
     )
     ratio = column(thick, "O").sum() / column(thin, "O").sum()
     assert ratio == pytest.approx(float(escaping), rel=1e-3)
-    np.testing.assert_array_equal(column(thick, "Si K (system)"), column(thin, "Si K (system)"))
+    again = build(system_elements=("Si",), take_off_angle_deg=18.0)
+    np.testing.assert_array_equal(column(thick, "Si K (system)"), column(again, "Si K (system)"))
+
+
+def test_the_grid_absorbs_its_own_lines():
+    thin = build(system_elements=("Cu",), system_thickness_um=0.0)
+    thick = build(system_elements=("Cu",), system_thickness_um=5.0, take_off_angle_deg=20.0)
+    factor = column(thick, "Cu K (system)") / np.maximum(column(thin, "Cu K (system)"), 1e-30)
+    for line_kev in (8.046, 8.905):
+        depth = 5e-6 * 8960.0 / np.sin(np.radians(20.0)) * 0.1 * xraylib.CS_Total(29, line_kev)
+        expected = -np.expm1(-depth) / depth
+        assert factor[round(100 * line_kev)] == pytest.approx(expected, rel=2e-3)
 
 
 def test_without_a_composition_the_elements_share_equally():
