@@ -26,9 +26,10 @@ _PARTS = {
 #: An element below this share of the lines' counts that parts of the instrument are made of gets
 #: a hint.
 _HINT_SHARE = 0.1
-#: Lines of elements as near as this in the periodic table overlap, in every family; one that is
-#: weaker than the other by this factor may be an error of the other's lines.
-_NEAR, _STRONGER = 2, 10.0
+#: Lines of elements as near as this in the periodic table overlap, in every family. An element that
+#: explains less than this part of what the other explains may be an error of the other's lines: it
+#: goes with the square of the counts, so a tenth of them.
+_NEAR, _EXPLAINED = 2, 0.01
 
 
 def part_hint(element: str, share: float) -> str:
@@ -45,22 +46,20 @@ def part_hint(element: str, share: float) -> str:
     return f"{_PARTS[element]} can hold it: name it in system_elements if it is not in the specimen"
 
 
-def neighbour_hint(element: str, counts: Mapping[str, float]) -> str:
-    """A word of caution about an element beside a much stronger neighbour; else empty.
+def neighbour_hint(element: str, ratios: Mapping[str, float]) -> str:
+    """A word of caution about an element beside a much surer neighbour; else empty.
 
     Parameters
     ----------
     element : str
-    counts : mapping
-        Counts of every element that was found.
+    ratios : mapping
+        Likelihood ratio of every element that was found.
     """
     number = atomic_number(element)
-    near = [e for e in counts if e != element and abs(atomic_number(e) - number) <= _NEAR]
-    strongest = max(near, key=lambda e: counts[e], default="")
-    if not strongest or counts[strongest] < _STRONGER * counts[element]:
+    near = [e for e in ratios if e != element and abs(atomic_number(e) - number) <= _NEAR]
+    surest = max(near, key=lambda e: ratios[e], default="")
+    if not surest or ratios[element] > _EXPLAINED * ratios[surest]:
         return ""
-    factor = counts[strongest] / max(counts[element], 1.0)
     return (
-        f"beside {strongest}, {factor:.0f} times stronger, of whose lines a small error looks like "
-        "this: list the elements to leave it out"
+        f"a small error of the lines of {surest} looks like this: list the elements to leave it out"
     )

@@ -218,7 +218,7 @@ def _record(found: Found, conditions: Conditions, settings: _settings.Identify) 
         share = amounts[element] / total
         rank: Rank = "candidate"
         if ratio >= settings.threshold * found.misfit:
-            is_sure = ratio >= _MAJOR_RATIO and not neighbour_hint(element, amounts)
+            is_sure = ratio >= _MAJOR_RATIO and not neighbour_hint(element, found.ratios)
             rank = "major" if is_sure and share >= settings.major_share else "minor"
         elif ratio < settings.candidate_threshold * found.misfit:
             continue
@@ -243,7 +243,7 @@ def _entry(
     is_system = element in conditions.system_elements
     hint = "" if is_system or rank == "candidate" else part_hint(element, share)
     if rank == "minor":
-        hint = neighbour_hint(element, found.explanation.counts) or hint
+        hint = neighbour_hint(element, found.ratios) or hint
     role: Role = "instrument" if is_system else "specimen"
     return FoundElement(element, rank, role, float(counts), float(ratio), line, energy, _SUM, hint)
 

@@ -75,10 +75,10 @@ def test_an_element_that_is_left_out_has_the_largest_score(specimens, index):
 
 
 def test_a_weak_neighbour_is_doubted():
-    assert "beside Au, 20 times stronger" in neighbour_hint("Hg", {"Hg": 100.0, "Au": 2000.0})
-    assert neighbour_hint("Hg", {"Hg": 100.0, "Au": 900.0}) == ""
-    assert neighbour_hint("Hg", {"Hg": 100.0, "Os": 2000.0}) == "", "four places away"
-    assert neighbour_hint("Au", {"Hg": 100.0, "Au": 2000.0}) == ""
+    assert "lines of Au" in neighbour_hint("Hg", {"Hg": 200.0, "Au": 5e4, "Cu": 9e4})
+    assert neighbour_hint("Hg", {"Hg": 600.0, "Au": 5e4}) == ""
+    assert neighbour_hint("Hg", {"Hg": 200.0, "Os": 5e4}) == "", "four places away"
+    assert neighbour_hint("Au", {"Hg": 200.0, "Au": 5e4}) == ""
     assert "ion milling" in part_hint("Ga", 0.05)
     assert part_hint("Ga", 0.5) == part_hint("O", 0.01) == ""
 
