@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
@@ -73,8 +73,8 @@ def expected(sample: materials.Sample) -> set[str]:
     }
 
 
-def judge(task: tuple[materials.Sample, float]) -> tuple[str, float, dict, dict, int, float]:
-    """Missed and false elements of one spectrum, each with its likelihood ratio."""
+def judge(task: tuple[materials.Sample, float]):  # type: ignore[no-untyped-def]
+    """Missed and false elements of one spectrum, each with its likelihood ratio; whose minors."""
     sample, total = task
     begun = time.process_time()
     result = identify(sample.counts(total), sample.energy, sample.beam_energy_kev)
@@ -87,7 +87,16 @@ def judge(task: tuple[materials.Sample, float]) -> tuple[str, float, dict, dict,
     false = {element: ratio[element] for element in sorted(used - known)}
     label = f"{sample.formula} at {sample.beam_energy_kev:.0f} kV"
     weakest = {e: ratio[e] for e in wanted & used}
-    return label, total, missed, {**false}, len(wanted), seconds, weakest
+    minors = Counter(
+        "specimen"
+        if e.element in sample.fraction
+        else "instrument"
+        if e.element in known
+        else "none"
+        for e in result.found
+        if e.rank == "minor"
+    )
+    return label, total, missed, {**false}, len(wanted), seconds, weakest, minors
 
 
 def simulated(
@@ -101,7 +110,7 @@ def simulated(
         outcomes = list(pool.map(judge, tasks, chunksize=4))
     rows = defaultdict(list)
     for outcome in outcomes:
-        label, total, missed, false, _, _, _ = outcome
+        label, total, missed, false, *_ = outcome
         rows[total].append(outcome)
         if missed or false:
             lost = ", ".join(f"{e} ({r:.0f})" for e, r in missed.items()) or "-"
@@ -118,6 +127,12 @@ def simulated(
             f"({n_wanted - n_missed} of {n_wanted}), false elements {n_false / len(judged):.3f} a "
             f"spectrum, {np.median([o[5] for o in judged]):.2f} s (median, processor); "
             f"least ratios found {', '.join(f'{r:.0f}' for r in weakest)}"
+        )
+        minors = sum((o[7] for o in judged), Counter())
+        print(
+            "  minors: "
+            + ", ".join(f"{minors[k]} of the {k}" for k in ("specimen", "instrument"))
+            + f", {minors['none']} false"
         )
 
 

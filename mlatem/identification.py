@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem import settings as _settings
+from mlatem.element_hints import neighbour_hint, part_hint
 from mlatem.errors import InputError
 from mlatem.model.identification import FoundElement, Identification, Rank, Role
 from mlatem.model.verdict import Decision, Verdict
@@ -32,25 +33,6 @@ _logger = logging.getLogger(__name__)
 
 _STAGE = "calibrate"
 _SUM = "sum spectrum"
-#: Materials of which parts of microscopes, holders and preparations are made.
-_INSTRUMENT = {
-    "Cu": "grids and holders",
-    "Ni": "grids",
-    "Mo": "grids and apertures",
-    "Au": "grids and coatings",
-    "Zr": "collimators",
-    "Fe": "the pole piece",
-    "Co": "the pole piece",
-    "Cr": "the pole piece and holders",
-    "Ga": "ion milling",
-    "Pt": "protective layers",
-    "Ta": "collimators",
-    "Si": "detectors, windows and supporting films",
-    "Al": "holders",
-}
-#: An element below this share of the lines' counts that parts of the instrument are made of gets
-#: a hint.
-_HINT_SHARE = 0.1
 _MAJOR_RATIO = 100.0
 _LEAST_COUNTS = 1000.0
 #: Share of the counts above the window, and its least number of channels.
@@ -236,8 +218,8 @@ def _record(found: Found, conditions: Conditions, settings: _settings.Identify) 
         share = amounts[element] / total
         rank: Rank = "candidate"
         if ratio >= settings.threshold * found.misfit:
-            is_major = share >= settings.major_share and ratio >= _MAJOR_RATIO
-            rank = "major" if is_major else "minor"
+            is_sure = ratio >= _MAJOR_RATIO and not neighbour_hint(element, found.ratios)
+            rank = "major" if is_sure and share >= settings.major_share else "minor"
         elif ratio < settings.candidate_threshold * found.misfit:
             continue
         entries.append(_entry(found, conditions, element, rank, ratio, amounts[element], share))
@@ -259,12 +241,9 @@ def _entry(
 ) -> FoundElement:
     line, energy = found.search.library.strongest_line(element)
     is_system = element in conditions.system_elements
-    hint = ""
-    if not is_system and element in _INSTRUMENT and share < _HINT_SHARE:
-        hint = (
-            f"{_INSTRUMENT[element]} can hold it: name it in system_elements if it is not in "
-            "the specimen"
-        )
+    hint = "" if is_system or rank == "candidate" else part_hint(element, share)
+    if rank == "minor":
+        hint = neighbour_hint(element, found.ratios) or hint
     role: Role = "instrument" if is_system else "specimen"
     n_counts = None if counts is None else float(counts)
     return FoundElement(element, rank, role, n_counts, float(ratio), line, energy, _SUM, hint)

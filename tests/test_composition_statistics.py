@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 import quantification
 
-RUNS = 24
+RUNS = 16
+#: Standard deviations that are allowed; the seeds are fixed, so it is one throw.
+SIGMAS = 4
 
 
 def test_compositions_are_unbiased_with_z_scores_of_one():
@@ -20,6 +22,6 @@ def test_compositions_are_unbiased_with_z_scores_of_one():
     error = np.array([r[0] for r in results]).reshape(RUNS, 4)
     z = np.array([r[1] for r in results])
     assert np.all(np.abs(error.mean(axis=0)) < 0.1)
-    assert np.all(np.abs(z.mean(axis=0)) < 5 / np.sqrt(RUNS))
+    assert np.all(np.abs(z.mean(axis=0)) < SIGMAS / np.sqrt(RUNS))
     # Four elements with one sum: three independent numbers a run.
-    assert abs(z.std() - 1.0) < 5 / np.sqrt(2 * 3 * RUNS)
+    assert abs(z.std() - 1.0) < SIGMAS / np.sqrt(2 * 3 * RUNS)

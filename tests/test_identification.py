@@ -9,8 +9,9 @@ import pytest
 
 import mlatem
 from mlatem import settings
+from mlatem.element_hints import neighbour_hint, part_hint
 from mlatem.errors import InputError
-from mlatem.identification import Conditions, identify_spectrum
+from mlatem.identification import Conditions, _find, identify_spectrum
 from mlatem.model import Acquisition, Identification, SpectrumImage, Value
 
 #: Not of the sets of the benchmark.
@@ -54,6 +55,32 @@ def test_the_axis_may_be_off_by_more_than_a_channel(specimens):
     shifted = sample.energy * (1 - 2e-3) - 0.015
     result = identify(sample.counts(1e5), shifted, sample.beam_energy_kev)
     assert set(sample.fraction) <= set(result.elements)
+
+
+@pytest.mark.parametrize("index", [0, 1, 3])
+def test_an_element_that_is_left_out_has_the_largest_score(specimens, index):
+    """A score squared is about the gain of the objective; columns have been deformed by then."""
+    sample = specimens[index]
+    conditions = Conditions(sample.beam_energy_kev, 22.0, 50.0, 0.118, (), ("Cu",))
+    counts = sample.counts(1e6).astype(float)
+    found = _find(
+        counts, sample.energy, conditions, edxs=settings.Edxs(), settings=settings.Identify()
+    )
+    for element in sample.fraction:
+        less = found.search.without(found.explanation, element)
+        scores = found.search.scores(less)
+        gain = less.objective - found.explanation.objective
+        assert max(scores, key=lambda e: scores[e]) == element
+        assert gain / 2 < scores[element] ** 2 < 8 * gain, "a parabola of large ratios"
+
+
+def test_a_weak_neighbour_is_doubted():
+    assert "lines of Au" in neighbour_hint("Hg", {"Hg": 200.0, "Au": 5e4, "Cu": 9e4})
+    assert neighbour_hint("Hg", {"Hg": 600.0, "Au": 5e4}) == ""
+    assert neighbour_hint("Hg", {"Hg": 200.0, "Os": 5e4}) == "", "four places away"
+    assert neighbour_hint("Au", {"Hg": 200.0, "Au": 5e4}) == ""
+    assert "ion milling" in part_hint("Ga", 0.05)
+    assert part_hint("Ga", 0.5) == part_hint("O", 0.01) == ""
 
 
 def test_a_list_is_checked(specimens):

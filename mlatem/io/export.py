@@ -119,6 +119,7 @@ def to_hyperspy(
     Notes
     -----
     eXSpy puts assumed values where a signal has none, for example an elevation of 35 degrees.
+    Counts of each detector and frame stay in the store.
     """
     try:
         from hyperspy.api import signals

@@ -209,7 +209,10 @@ class Search:
         matrix = np.vstack([columns, explanation.directions])[kept]
         candidate = np.array([self.library.columns[e] for e in names])
         precision = self._weight / fit.model
-        curvature = fit.curvature[np.ix_(kept, kept)]
+        # Not that of the fit: the columns have been deformed since by what it found.
+        curvature = (matrix * precision) @ matrix.T
+        prior = np.concatenate([np.zeros(len(columns)), np.ones(len(explanation.directions))])
+        curvature += np.diag(prior[kept])
         scale = 1.0 / np.sqrt(np.diag(curvature))
         unit = curvature * np.outer(scale, scale) + 1e-9 * np.eye(len(scale))
         cross = (candidate * precision) @ matrix.T * scale

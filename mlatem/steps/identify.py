@@ -67,13 +67,23 @@ def _opened(path: Path) -> tuple[SpectrumImage | xr.DataTree, dict[str, Any]]:
 
 
 def lines_of(identification: Identification) -> Iterator[str]:
-    """A table for a terminal, line by line."""
+    """A table for a terminal, line by line, with the hints below it."""
     yield _ROW.format("", "rank", "role", "counts", "ratio", "strongest line")
     for entry in identification.found:
         line = f"{entry.line} {entry.line_energy_kev:.3f} keV, {entry.where}"
         counts = "" if entry.counts is None else f"{entry.counts:.0f}"
         ratio = f"{entry.likelihood_ratio:.0f}"
         yield _ROW.format(entry.element, entry.rank, entry.role, counts, ratio, line)
-        if entry.hint:
-            yield f"    {entry.hint}"
+    for hint, elements in _hints(identification).items():
+        yield f"{', '.join(elements)}: {hint}"
+    yield f"deviance per bin: {identification.deviance_per_bin:.2f} (near 1 if all is explained)"
     yield f"elements: {','.join(identification.elements)}"
+
+
+def _hints(identification: Identification) -> dict[str, list[str]]:
+    """Elements by what is to be minded of them."""
+    hints: dict[str, list[str]] = {}
+    for entry in identification.found:
+        if entry.hint:
+            hints.setdefault(entry.hint, []).append(entry.element)
+    return hints

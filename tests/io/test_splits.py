@@ -9,7 +9,7 @@ import xarray as xr
 import zarr
 
 import mlatem
-from mlatem.errors import ConfigError, ReadError, StoreError
+from mlatem.errors import ConfigError, InputError, ReadError, StoreError
 from mlatem.io.export import export_hspy
 from mlatem.io.info import describe
 from mlatem.io.layout import plan_layout
@@ -89,6 +89,16 @@ def test_spectra_of_detectors_are_those_that_velox_stores(real):
     assert len(stored) == spectra.sizes["detector"] == 4
     found = {tuple(row) for row in spectra.to_numpy().tolist()}
     assert found == {tuple(row) for row in np.asarray(stored).tolist()}
+
+
+def test_hyperspy_gets_the_map(tmp_path):
+    pytest.importorskip("hyperspy.api", reason="HyperSpy is not installed")
+    signals, parts = map_of()
+    write_store(signals, tmp_path / "s.zarr", settings=BOTH)
+    signal = mlatem.to_hyperspy(tmp_path / "s.zarr")
+    np.testing.assert_array_equal(signal.data, parts.sum(axis=0))
+    with pytest.raises(InputError, match="there is edxs;"):
+        mlatem.to_hyperspy(tmp_path / "s.zarr", group="edxs_detectors")
 
 
 def test_layout_codecs_and_attributes_are_those_of_the_map(real, tmp_path):

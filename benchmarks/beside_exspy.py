@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The same spectra and factors quantified by MLATEM and by eXSpy, against the truth.
 
-    python benchmarks/exspy.py --folder /tmp/exspy
+    python benchmarks/beside_exspy.py --folder /tmp/exspy
 
 Simulates specimens of one phase (`mlatem.simulation`), computes the factors of their alpha lines,
 and gives spectra and factors to eXSpy, with its intensities from windows and from its model, and to
