@@ -70,6 +70,8 @@ class AxisFit:
     """Why the axis was or was not fitted, with the number that decided."""
     line_factors: Mapping[str, Estimate] = field(default_factory=dict)
     """On the tabulated intensities of sub-shells."""
+    held: tuple[str, ...] = ()
+    """Sub-shells whose factors were fitted but are not used: the specimen absorbs them too much."""
     covariance: Array | None = None
     """Shape (4, 4), of offset (keV), gain, noise (eV) and Fano factor; zero for what was held."""
 

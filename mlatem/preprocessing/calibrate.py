@@ -17,6 +17,7 @@ from mlatem.preprocessing import judgement
 from mlatem.preprocessing.axis import AxisFit, fit_axis, unfitted
 from mlatem.preprocessing.detectors import NO_DETECTORS, DetectorSpectra, fit_detectors
 from mlatem.preprocessing.poisson_fit import CountsFit, checked_spectrum, fit_counts
+from mlatem.preprocessing.shells import absorbed_keys
 from mlatem.preprocessing.window import fitted_window
 
 Array = NDArray[np.float64]
@@ -147,6 +148,12 @@ def calibrate(
             ),
         )
         calibration, fit = _iterated(counts, energy, calibration, physics)
+    usable = _without_absorbed(axis, energy[window], calibration, physics)
+    if usable.held:
+        axis = usable
+        calibration, fit = _iterated(
+            counts, energy, replace(calibration, line_factors=axis.line_factors), physics
+        )
     pooled = fit
     if axis.fitted and options.per_detector and len(known.detectors) > 1:
         detectors = _detector_axes(energy, calibration, known, physics, options, axis)
@@ -253,6 +260,32 @@ def _fitted_axis(
         fano=known.fano.value,
         options=options,
         start=start,
+    )
+
+
+def _without_absorbed(
+    axis: AxisFit, energy: Array, calibration: Calibration, physics: Physics
+) -> AxisFit:
+    """The fit without the factors that different absorption in the phases may have caused."""
+    thickness = calibration.mass_thickness_kg_m2.value
+    if not axis.line_factors or not thickness > 0:
+        return axis
+    split, emitted = (
+        physics.build(
+            axis.corrected(energy),
+            noise_ev=axis.noise_ev,
+            fano=axis.fano,
+            mass_thickness_kg_m2=mass_thickness,
+            composition=calibration.composition,
+            split="shell",
+        )
+        for mass_thickness in (thickness, 0.0)
+    )
+    absorbed = absorbed_keys(split, emitted)
+    return replace(
+        axis,
+        line_factors={k: v for k, v in axis.line_factors.items() if k not in absorbed},
+        held=tuple(k for k in axis.line_factors if k in absorbed),
     )
 
 
