@@ -148,7 +148,10 @@ def calibrate(
             ),
         )
         calibration, fit = _iterated(counts, energy, calibration, physics)
-    usable = _without_absorbed(axis, energy[window], calibration, physics)
+    usable = axis
+    if known.n_pixels > 1:
+        # A single spectrum has one absorption: there are no phases that could differ in it.
+        usable = _without_absorbed(axis, energy[window], calibration, physics)
     if usable.held:
         axis = usable
         calibration, fit = _iterated(
