@@ -390,6 +390,26 @@ def factorize(
 
 
 @_command
+def find_rare_phases(
+    store: Store,
+    factorization: Annotated[Path, typer.Argument(help="factorization.zarr of the store.")],
+    rare: Annotated[Path, typer.Argument(help="Folder to write (rare.zarr).")],
+    threads: Threads = 1,
+) -> None:
+    """Find pixels that hold more of an element than their phases."""
+    from mlatem import settings
+    from mlatem.steps import rare_phases as step
+
+    search = step.find_rare_phases(
+        store, factorization, rare=rare, settings=settings.Factorize(), threads=threads
+    )
+    for i, n_pixels in enumerate(search.n_pixels):
+        elements = ", ".join(search.excess_elements(i)) or "no single element"
+        typer.echo(f"candidate {i + 1}: {elements} on {n_pixels} pixels")
+    typer.echo(f"{search.n_candidates} candidates; wrote {rare}")
+
+
+@_command
 def quantify(
     factorization: Annotated[Path, typer.Argument(help="factorization.zarr.")],
     calibration: Annotated[Path, typer.Argument(help="calibration.json of the store.")],

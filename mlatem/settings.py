@@ -204,6 +204,9 @@ class Factorize(_Record):
         2000.0, description="Counts that a pooled region should hold at least."
     )
     max_regions: int = Field(64, ge=2, description="Most regions into which pixels are pooled.")
+    rare_false_alarm: float = Field(
+        0.02, gt=0, lt=1, description="Chance that a map without rare phases gives a candidate."
+    )
     max_rounds: int = Field(500, ge=1, description="Most rounds of the central solve.")
     tolerance: Positive = Field(
         1e-5, description="Stop when no phase spectrum changes by a larger angle (radian) a round."

@@ -33,6 +33,7 @@ COMMANDS = [
     "calibrate",
     "denoise",
     "factorize",
+    "find-rare-phases",
     "quantify",
     "report",
     "simulate",
@@ -79,6 +80,8 @@ def results(raw, tmp_path_factory) -> Path:
     succeed("calibrate", store, calibration, "-e", "O,Si,Ti,Fe", "--thickness-nm", 40)
     succeed("denoise", store, calibration, lowrank)
     succeed("factorize", store, calibration, lowrank, factorization, "-k", 3, "-j", 2)
+    printed = succeed("find-rare-phases", store, factorization, folder / "rare.zarr")
+    assert printed.splitlines()[-1].endswith("rare.zarr")
     printed = succeed(
         "quantify", factorization, calibration, folder / "phases.csv", folder / "maps.zarr"
     )
@@ -286,6 +289,7 @@ def test_wrong_files_end_in_one_line(raw, results, tmp_path):
         (["factorize", store, calibration, lowrank, out, "-k", "many"], "n_phases"),
         (["factorize", store, calibration, lowrank, out, "-k", 0], "n_phases"),
         (["factorize", store, calibration, lowrank, out, "-k", 40], "n_phases is 40"),
+        (["find-rare-phases", store, lowrank, out], "lowrank.zarr"),
         (["quantify", lowrank, calibration, out, out], "lowrank.zarr"),
         (["quantify", results / "lost.zarr", calibration, out, out], "lost.zarr"),
         (["report", tmp_path], "spim.zarr"),
@@ -340,7 +344,7 @@ def test_a_page_is_written_again_in_a_folder_of_any_name(results, tmp_path):
 
 
 def test_a_damaged_result_is_named_by_the_report(results, tmp_path):
-    for name in ("spim.zarr", "lowrank.zarr", "factorization.zarr", "maps.zarr"):
+    for name in ("spim.zarr", "lowrank.zarr", "factorization.zarr", "maps.zarr", "rare.zarr"):
         (tmp_path / name).symlink_to(results / name)
     (tmp_path / "calibration.json").write_bytes((results / "calibration.json").read_bytes())
     assert_one_line_error(call("report", tmp_path), "phases.csv")
@@ -353,6 +357,10 @@ def test_a_damaged_result_is_named_by_the_report(results, tmp_path):
     assert_one_line_error(call("report", tmp_path), "maps.zarr")
     (tmp_path / "maps.zarr").symlink_to(results / "lowrank.zarr")
     assert_one_line_error(call("report", tmp_path), "maps.zarr")
+    (tmp_path / "maps.zarr").unlink()
+    (tmp_path / "maps.zarr").symlink_to(results / "maps.zarr")
+    (tmp_path / "rare.zarr").unlink()
+    assert_one_line_error(call("report", tmp_path), "rare.zarr")
     assert not (tmp_path / "report.html").exists()
 
 

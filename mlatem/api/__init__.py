@@ -11,12 +11,14 @@ from mlatem.api.factorization import (
 )
 from mlatem.api.prepare import calibrate, edxs_dictionary, identify
 from mlatem.api.quantification import mass_thickness, quantify, quantify_pixels
+from mlatem.api.rare_phases import find_rare_phases
 
 __all__ = [
     "calibrate",
     "denoise",
     "edxs_dictionary",
     "factorize",
+    "find_rare_phases",
     "identify",
     "mass_thickness",
     "plan_regions",

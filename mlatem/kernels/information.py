@@ -85,13 +85,19 @@ def fisher_information(spectrum, abundance):  # type: ignore[no-untyped-def]
             for c in range(n_energy):
                 scaled[c] = weight[c] * row[c]
             for j in range(k + 1):
-                value = 0.0
-                for first in range(0, n_energy, _BLOCK):
-                    stop = first + _BLOCK
-                    value += _dot(scaled[first:stop], spectrum[j, first:stop])
+                value = blocked_dot(scaled, spectrum[j])
                 information[p, k, j] = value
                 information[p, j, k] = value
     return information
+
+
+@njit(cache=True, nogil=True)
+def blocked_dot(first, second):  # type: ignore[no-untyped-def]
+    """Scalar product in single precision, blocks of channels summed in double precision."""
+    value = 0.0
+    for start in range(0, len(first), _BLOCK):
+        value += _dot(first[start : start + _BLOCK], second[start : start + _BLOCK])
+    return value
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")

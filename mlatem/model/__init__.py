@@ -11,6 +11,7 @@ from mlatem.model.factorization import Factorization
 from mlatem.model.identification import FoundElement, Identification
 from mlatem.model.phase_table import PhaseTable
 from mlatem.model.pixel_maps import PixelMaps
+from mlatem.model.rare_search import RareSearch
 from mlatem.model.spectrum_image import SpectrumImage
 from mlatem.model.statistics import RefinementStatistics, RegionStatistics, TileStatistics
 from mlatem.model.verdict import Decision, Verdict
@@ -30,6 +31,7 @@ __all__ = [
     "Identification",
     "PhaseTable",
     "PixelMaps",
+    "RareSearch",
     "RefinementStatistics",
     "RegionStatistics",
     "SparseCounts",

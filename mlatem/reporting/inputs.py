@@ -20,6 +20,7 @@ from mlatem.model import (
     Dictionary,
     Factorization,
     PhaseTable,
+    RareSearch,
     Verdict,
 )
 from mlatem.model.pixel_maps import PixelMaps
@@ -103,6 +104,7 @@ class ReportInputs:
     """Counts of the whole spectrum image; NaN where not known."""
     settings: _settings.Report = field(default_factory=_settings.Report)
     mass_thickness: MassThickness | None = None
+    rare: RareSearch | None = None
 
     def __post_init__(self) -> None:
         self.validate()

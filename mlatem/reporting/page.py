@@ -19,6 +19,7 @@ from mlatem.reporting.drawing import Extent
 from mlatem.reporting.inputs import Picture, RenderedReport, ReportInputs
 from mlatem.reporting.numbers import length, short, whole
 from mlatem.reporting.origins import origin_rows
+from mlatem.reporting.rare import candidate_rows, rare_pictures
 from mlatem.reporting.spectra import PhaseSpectrum, scree_picture, spectrum_picture
 
 _logger = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ def render_report(inputs: ReportInputs) -> RenderedReport:
         method=", ".join(dict.fromkeys(inputs.table.frame["method"].astype(str))),
         origins=origin_rows(inputs.table),
         system_elements=inputs.calibration.system_elements,
+        rare=None if inputs.rare is None else candidate_rows(inputs.rare),
     )
     _logger.info("report of %s: %d figures, %d bytes", inputs.dataset, len(pictures), len(html))
     figures = {f"{name}.png": picture.png for name, picture in pictures.items()}
@@ -102,6 +104,8 @@ def _pictures(inputs: ReportInputs) -> dict[str, Picture]:
         pictures["mass_thickness"] = _maps.mass_thickness_picture(
             inputs.mass_thickness, factorization, dpi=dpi
         )
+    if inputs.rare is not None:
+        pictures.update(rare_pictures(inputs.rare, dpi=dpi))
     pictures.update(calibration_pictures(inputs.calibration, inputs.sum_fit, dpi=dpi))
     if inputs.basis is not None:
         pictures["scree"] = scree_picture(inputs.basis, dpi=dpi)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import mlatem
 from mlatem import settings as _settings
+from mlatem.factorization.rare_candidates import verdict as rare_verdict
 from mlatem.io.atomic import atomic_path, read_json, write_json
 from mlatem.io.datasets import json_safe, load_dataset
 from mlatem.io.sources import package_versions, sha256_of_file
@@ -28,6 +29,7 @@ from mlatem.model import (
     Factorization,
     PhaseTable,
     PixelMaps,
+    RareSearch,
     SpectrumImage,
     Verdict,
 )
@@ -59,6 +61,7 @@ class DatasetFiles:
     factorization: str | PathLike[str]
     table: str | PathLike[str]
     maps: str | PathLike[str]
+    rare: str | PathLike[str]
 
     @classmethod
     def in_folder(cls, folder: str | PathLike[str]) -> DatasetFiles:
@@ -71,6 +74,7 @@ class DatasetFiles:
             factorization=folder / "factorization.zarr",
             table=folder / "phases.csv",
             maps=folder / "maps.zarr",
+            rare=folder / "rare.zarr",
         )
 
 
@@ -154,6 +158,8 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
     with content_of(files.maps, "maps of a specimen", "mlatem quantify"):
         stored = load_dataset(files.maps)
         maps = PixelMaps.from_dataset(stored)
+    with content_of(files.rare, "a search for rare phases", "mlatem find-rare-phases"):
+        rare = RareSearch.from_dataset(load_dataset(files.rare))
     return ReportInputs(
         dataset=row.dataset,
         factorization=factorization,
@@ -172,12 +178,14 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
             *raw_verdicts(image),
             *calibration.verdicts,
             *(Verdict(**verdict) for verdict in factorization.attrs["verdicts"]),
+            rare_verdict(rare),
             *quantification_verdicts(table),
         ),
         provenance=_provenance(files, image, row, settings),
         total_counts=float(open_store(files.store)["edxs"]["counts"].attrs["total_counts"]),
         settings=settings.report,
         mass_thickness=_mass_thickness(stored),
+        rare=rare,
     )
 
 

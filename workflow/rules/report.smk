@@ -28,6 +28,7 @@ rule report:
         calibration="results/{dataset}/calibration.json",
         lowrank="results/{dataset}/lowrank.zarr",
         factorization="results/{dataset}/factorization.zarr",
+        rare="results/{dataset}/rare.zarr",
         table="results/{dataset}/phases.csv",
         maps="results/{dataset}/maps.zarr",
     output:

@@ -14,6 +14,7 @@ with to_file(snakemake.log[0]):
             factorization=snakemake.input.factorization,
             table=snakemake.input.table,
             maps=snakemake.input.maps,
+            rare=snakemake.input.rare,
         ),
         page=snakemake.output.page,
         figures=snakemake.output.figures,

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from mlatem import settings
+from mlatem.logs import to_file
+from mlatem.steps.rare_phases import find_rare_phases
+
+with to_file(snakemake.log[0]):
+    find_rare_phases(
+        snakemake.input.store,
+        snakemake.input.factorization,
+        rare=snakemake.output[0],
+        settings=settings.Factorize(**snakemake.params.factorize),
+        threads=snakemake.threads,
+    )
