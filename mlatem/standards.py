@@ -22,7 +22,7 @@ from mlatem.passes import TileSource, sum_spectrum_pass
 from mlatem.physics.atomic import weight_fractions
 from mlatem.physics.dictionary import dictionary_on_axis
 from mlatem.physics.factor_units import cross_section_barn, detected_cross_section_barn
-from mlatem.physics.family_factors import fitted_scale
+from mlatem.physics.fitted_families import fitted_scale
 from mlatem.preprocessing.poisson_fit import CountsFit, fit_counts
 
 Array = NDArray[np.float64]

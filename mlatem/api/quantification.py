@@ -11,7 +11,7 @@ from mlatem.model import (
     Factorization,
     PhaseTable,
 )
-from mlatem.physics.family_factors import calibrated_family_factors
+from mlatem.physics.calibrated_factors import calibrated_family_factors
 from mlatem.physics.standardless import usual_lines
 from mlatem.quantification.absorption import absorption_sigma, transmission
 from mlatem.quantification.edxs import quantify as quantify_phases
