@@ -29,6 +29,7 @@ import mlatem
 from mlatem.model import Calibration
 from mlatem.physics.detector import fwhm_ev
 from mlatem.physics.dictionary import dictionary_on_axis
+from mlatem.physics.factors import factor_covariance
 from mlatem.preprocessing import axis as axis_fit
 from mlatem.preprocessing.poisson_fit import fit_counts
 from mlatem.settings import Edxs
@@ -261,14 +262,42 @@ def oxygen_per_titanium(data: xr.Dataset, found: Calibration) -> str:
     return f"{ratio:.2f} ± {scale * stat['O']:.2f} (stat) ± {scale * sys['O']:.2f} (sys)"
 
 
-def family_counts(data: xr.Dataset, found: Calibration) -> str:
-    """Counts in the families of lines of the specimen, fitted free of each other."""
+def strontium_per_titanium(data: xr.Dataset, found: Calibration) -> str:
+    """Sr/Ti with its statistical standard deviation, and that of the K lines' intensities.
+
+    The K lines alone tell it: the factors of the softer ones are fitted against them.
+    """
+    share = found.composition
+    ratio = share["Sr"] / share["Ti"]
+    names, counts, covariance = fitted_families(data, found)
+    place = [names.index(name) for name in ("Sr K", "Ti K")]
+    slope = np.array([1.0, -1.0]) / counts[place]
+    stat = ratio * np.sqrt(slope @ covariance[np.ix_(place, place)] @ slope)
+    prior = factor_covariance(["Sr K", "Ti K"])
+    sys = ratio * np.sqrt(prior[0, 0] + prior[1, 1] - 2 * prior[0, 1])
+    return f"{ratio:.3f} ± {stat:.3f} (stat) ± {sys:.3f} (sys)"
+
+
+def fitted_families(
+    data: xr.Dataset, found: Calibration
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Names of families of lines, their counts, fitted free of each other, and the covariance."""
     energy = found.corrected(data["energy"].values)[found.window]
     split = dictionary_on_axis(energy, found, Edxs(), split="family")
     fit = fit_counts(data["counts"].values[found.window], split.columns)
-    counts = fit.coefficient * split.columns.sum(axis=1)
-    kinds = zip(split.names, split.kinds, counts, strict=True)
-    return ", ".join(f"{name} {n:.0f}" for name, kind, n in kinds if kind != "background")
+    area = split.columns.sum(axis=1)
+    return split.names, fit.coefficient * area, fit.covariance * np.outer(area, area)
+
+
+def family_counts(data: xr.Dataset, found: Calibration, elements: Sequence[str] = ()) -> str:
+    """Counts in families of lines; of all elements if none is named."""
+    names, counts, covariance = fitted_families(data, found)
+    wanted = elements or (*found.elements, *found.system_elements)
+    return ", ".join(
+        f"{name} {n:.0f} ± {s:.0f}"
+        for name, n, s in zip(names, counts, np.sqrt(np.diag(covariance)), strict=True)
+        if name.split()[0] in wanted
+    )
 
 
 def print_real(
@@ -305,8 +334,11 @@ def print_real(
     if {"Fe", "Pt"} <= set(share):
         print(f"    Fe/(Fe+Pt) {100 * share['Fe'] / (share['Fe'] + share['Pt']):.2f} at%")
     if {"Sr", "Ti", "O"} <= set(share):
-        print(f"    Sr/Ti {share['Sr'] / share['Ti']:.3f}, O/Ti {oxygen_per_titanium(data, found)}")
+        print(f"    Sr/Ti {strontium_per_titanium(data, found)}")
+        print(f"    O/Ti {oxygen_per_titanium(data, found)}")
         print(f"    counts: {family_counts(data, found)}")
+    if "Cl" in share:
+        print(f"    counts: {family_counts(data, found, ('Cl', 'Pt'))}")
     for detector in found.detectors:
         print(
             f"    {detector.name}: {100 * detector.share:.0f} %, "
@@ -328,7 +360,7 @@ def print_all_real(folder: Path) -> None:
                 f"SrTiO3 (pyTEMlib), {name}, {thickness or 'no'} nm",
                 data,
                 ["O", "Ti", "Sr"],
-                ["Cu"],
+                ["Cu", "Zr"],
                 detector_spectra=spectra,
                 thickness_nm=thickness,
                 density_g_cm3=5.12 if thickness else None,
@@ -336,12 +368,17 @@ def print_all_real(folder: Path) -> None:
     named = ["Mg", "Al", "Si", "Ca", "Fe", "Sm", "Nd", "Lu", "Hf", "U"]
     data = mineral(folder)
     print_real("ES-LP (espm), elements of its authors", data, named, ["Cu", "Zr", "Mo", "Ga"])
-    print_real(
-        "ES-LP (espm), with Cl, and Pt of the lamella's protection",
-        data,
-        [*named, "Cl"],
-        ["Cu", "Zr", "Mo", "Ga", "Pt"],
-    )
+    for label, more, system in (
+        ("Cl", ["Cl"], []),
+        ("Pt of the lamella's protection", [], ["Pt"]),
+        ("both", ["Cl"], ["Pt"]),
+    ):
+        print_real(
+            f"ES-LP (espm), with {label}",
+            data,
+            [*named, *more],
+            ["Cu", "Zr", "Mo", "Ga", *system],
+        )
     data, spectra = four_detectors(folder)
     for label, detectors in (("one axis", None), ("an axis for each detector", spectra)):
         print_real(

@@ -27,10 +27,10 @@ from mlatem.model import (
 )
 from mlatem.passes import TileSource, sum_spectrum_pass
 from mlatem.physics.atomic import density_g_cm3
+from mlatem.physics.calibrated_factors import corrected_line_factors
 from mlatem.physics.detector import fwhm_ev
 from mlatem.physics.dictionary import dictionary_from_calibration, edxs_dictionary
 from mlatem.physics.dose import electrons_per_pixel
-from mlatem.physics.family_factors import corrected_line_factors
 from mlatem.physics.geometry import Geometry, geometry_of
 from mlatem.preprocessing.calibrate import Known, Physics
 from mlatem.preprocessing.calibrate import calibrate as calibrate_spectrum

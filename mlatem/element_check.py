@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem import settings as _settings
+from mlatem.element_verdicts import decision, verdicts
 from mlatem.errors import InputError
 from mlatem.identification import Conditions, identify_source
-from mlatem.identification import decision as identified
-from mlatem.identification import verdicts as element_verdicts
 from mlatem.known import known_of
 from mlatem.model import Calibration, Identification, SpectrumImage
 from mlatem.passes import TileSource
@@ -137,10 +136,10 @@ def with_identification(
     settings: _settings.Identify,
 ) -> Calibration:
     """The calibration with what the data show, and what that says of a list of elements."""
-    chosen = () if listed else (identified(identification),)
+    chosen = () if listed else (decision(identification),)
     return replace(
         calibration,
         identification=identification,
         decisions=(*chosen, *calibration.decisions),
-        verdicts=(*calibration.verdicts, *element_verdicts(identification, listed, settings)),
+        verdicts=(*calibration.verdicts, *verdicts(identification, listed, settings)),
     )

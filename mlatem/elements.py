@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from mlatem.errors import InputError
@@ -65,3 +66,24 @@ def check_symbols(symbols: Iterable[str]) -> tuple[str, ...]:
     if twice:
         raise InputError(f"element {', '.join(twice)} is listed twice: name each element once")
     return checked
+
+
+def parse_formula(formula: str) -> dict[str, float]:
+    """Atoms of a formula without brackets, "Si3N4" or "C22H10N2O5".
+
+    Raises
+    ------
+    InputError
+        If it is not a row of symbols and numbers, or an element is unknown.
+    """
+    if not re.fullmatch(r"(?:[A-Z][a-z]?\d*\.?\d*)+", formula):
+        raise InputError("not a formula of symbols and numbers")
+    atoms: dict[str, float] = {}
+    for symbol, number in re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", formula):
+        atomic_number(symbol)
+        if number == ".":
+            raise InputError("not a formula of symbols and numbers")
+        atoms[symbol] = atoms.get(symbol, 0.0) + (float(number) if number else 1.0)
+    if not sum(atoms.values()) > 0:
+        raise InputError("it has no atoms")
+    return atoms

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from mlatem import settings as _settings
 from mlatem.calibration import calibrate_image
 from mlatem.errors import InputError
+from mlatem.io.detector_tables import with_detector_file
 from mlatem.model import Calibration, Estimate, Factor, FactorTable, SpectrumImage
 from mlatem.model.factor_table import UNITS, FactorKind
 from mlatem.passes import TileSource, sum_spectrum_pass
 from mlatem.physics.atomic import weight_fractions
 from mlatem.physics.dictionary import dictionary_on_axis
 from mlatem.physics.factor_units import cross_section_barn, detected_cross_section_barn
-from mlatem.physics.family_factors import fitted_scale
+from mlatem.physics.fitted_families import fitted_scale
 from mlatem.preprocessing.poisson_fit import CountsFit, fit_counts
 
 Array = NDArray[np.float64]
@@ -89,7 +90,7 @@ def calibrate_factors(
     ``zeta = C rho t N_e / I`` and ``sigma = I / (N_e n)`` (`mlatem.model.Factor`). Without a
     thickness absorption is left out, which is told in the source of every factor.
     """
-    edxs = edxs or _settings.Edxs()
+    edxs = with_detector_file(edxs)
     total = sum(composition.values())
     weights = weight_fractions(composition)
     calibration = calibrate_image(

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlatem.elements import SYMBOLS, atomic_number, check_symbols
+from mlatem.elements import SYMBOLS, atomic_number, check_symbols, parse_formula
 from mlatem.errors import InputError
 
 
@@ -29,3 +29,14 @@ def test_symbols_keep_their_order():
 def test_element_listed_twice():
     with pytest.raises(InputError, match="Fe is listed twice"):
         check_symbols(["Fe", "O", "Fe"])
+
+
+def test_formulas():
+    assert parse_formula("C22H10N2O5") == {"C": 22, "H": 10, "N": 2, "O": 5}
+    assert parse_formula("Fe0.5Ni0.5Fe1") == {"Fe": 1.5, "Ni": 0.5}
+
+
+@pytest.mark.parametrize("wrong", ["", "Si3(N4)", "3Si", "Si.", "Si0", "Qq2"])
+def test_what_is_no_formula(wrong: str):
+    with pytest.raises(InputError):
+        parse_formula(wrong)

@@ -21,6 +21,7 @@ from mlatem.factorization.solver import (
     estimate_n_phases,
     solve_compositions,
 )
+from mlatem.io.detector_tables import with_detector_file
 from mlatem.model import (
     Calibration,
     Dictionary,
@@ -97,7 +98,7 @@ def factorize(
     regions = regions_pass(source, axes, centroids, plan, source.tiles)
     own = None
     if calibration is not None:
-        own = own_columns(dictionary, calibration, edxs or _settings.Edxs())
+        own = own_columns(dictionary, calibration, with_detector_file(edxs))
     solution = solve_phases(regions, dictionary, settings, own_columns=own)
     spectrum = solution.spectrum(dictionary)
     tiles = abundances_pass(source, spectrum, source.tiles)

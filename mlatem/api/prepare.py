@@ -10,6 +10,7 @@ from mlatem import settings as _settings
 from mlatem.api.data import SpectrumImageLike, spectrum_image
 from mlatem.calibration import calibrate_image, detectors_from_array
 from mlatem.element_check import identify_image
+from mlatem.io.detector_tables import with_detector_file
 from mlatem.model import (
     Calibration,
     Dictionary,
@@ -85,7 +86,7 @@ def calibrate(  # noqa: PLR0913 - one keyword per thing that may be known
             "beam_energy_kev": beam_energy_kev,
             "take_off_angle_deg": take_off_angle_deg,
         },
-        edxs=edxs or _settings.Edxs(),
+        edxs=with_detector_file(edxs),
         settings=settings or _settings.Calibrate(),
         factor_table=factor_table,
         detector_spectra=detector_spectra,
@@ -138,7 +139,7 @@ def identify(
             "beam_energy_kev": beam_energy_kev,
             "take_off_angle_deg": take_off_angle_deg,
         },
-        edxs=edxs or _settings.Edxs(),
+        edxs=with_detector_file(edxs),
         settings=settings or _settings.Identify(),
         **options,
     )
@@ -161,4 +162,4 @@ def edxs_dictionary(
     Dictionary
     """
     energy = spectrum_image(data).energy
-    return dictionary_from_calibration(energy, calibration, edxs or _settings.Edxs())
+    return dictionary_from_calibration(energy, calibration, with_detector_file(edxs))

@@ -5,12 +5,13 @@ import xarray as xr
 
 from mlatem import settings as _settings
 from mlatem.api.data import factorization_record
+from mlatem.io.detector_tables import with_detector_file
 from mlatem.model import (
     Calibration,
     Factorization,
     PhaseTable,
 )
-from mlatem.physics.family_factors import calibrated_family_factors
+from mlatem.physics.calibrated_factors import calibrated_family_factors
 from mlatem.physics.standardless import usual_lines
 from mlatem.quantification.absorption import absorption_sigma, transmission
 from mlatem.quantification.edxs import quantify as quantify_phases
@@ -51,7 +52,7 @@ def quantify(
     if calibration is None:
         method = method_of(settings, None, solid_angle_sr=None)
         return quantify_phases(result, dataset=dataset, settings=settings, method=method)
-    edxs = edxs or _settings.Edxs()
+    edxs = with_detector_file(edxs)
     return quantify_phases(
         result,
         dataset=dataset,
@@ -106,7 +107,7 @@ def mass_thickness(
         `mass_thickness_kg_m2` and its sigma (y, x), or `relative_mass_thickness` where neither dose
         nor thickness is known; see `mlatem.quantification.mass_thickness`.
     """
-    method = _method(calibration, edxs or _settings.Edxs(), settings or _settings.Quantify())
+    method = _method(calibration, with_detector_file(edxs), settings or _settings.Quantify())
     return mass_thickness_map(
         factorization_record(factorization),
         calibration,

@@ -5,6 +5,7 @@ from mlatem.model.acquisition import Acquisition, Value
 from mlatem.model.basis import Basis
 from mlatem.model.calibration import Calibration, DetectorAxis, Estimate
 from mlatem.model.counts import SparseCounts, thin
+from mlatem.model.detector import DescribedDetector, EfficiencyTable, Layer
 from mlatem.model.dictionary import Dictionary
 from mlatem.model.factor_table import Factor, FactorTable
 from mlatem.model.factorization import Factorization
@@ -21,14 +22,17 @@ __all__ = [
     "Basis",
     "Calibration",
     "Decision",
+    "DescribedDetector",
     "DetectorAxis",
     "Dictionary",
+    "EfficiencyTable",
     "Estimate",
     "Factor",
     "FactorTable",
     "Factorization",
     "FoundElement",
     "Identification",
+    "Layer",
     "PhaseTable",
     "PixelMaps",
     "RareSearch",

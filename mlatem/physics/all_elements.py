@@ -92,7 +92,7 @@ def element_groups(
             weights.append(detected[member])
     row = np.concatenate(index)
     peaks = detector_peaks(
-        np.concatenate(energies), np.concatenate(weights), (noise_ev, fano), detector
+        np.concatenate(energies), np.concatenate(weights), (noise_ev, fano), detector, row
     )
     columns = np.zeros((len(groups), axis.size))
     add_lines(

@@ -14,7 +14,6 @@ from mlatem import settings
 from mlatem.errors import InputError
 from mlatem.physics.absorption import MIN_ENERGY_KEV, self_absorption_factor
 from mlatem.physics.detector import efficiency
-from mlatem.physics.detector_file import detector_file_state
 
 _CUBIC = 3
 
@@ -99,9 +98,8 @@ def _response(
     # Rounded up, so that small changes of the axis in a calibration find the curve in the cache.
     stop = float(np.exp(np.ceil(np.log(energy[-1]) * 10) / 10))
     material = tuple((composition or {}).items()) if mass_thickness_kg_m2 != 0 else ()
-    changed = detector_file_state(detector.efficiency_file)
     grid, curve = _response_curve(
-        detector, changed, take_off_angle_deg, mass_thickness_kg_m2, material, stop
+        detector, take_off_angle_deg, mass_thickness_kg_m2, material, stop
     )
     return np.interp(energy, grid, curve)
 
@@ -109,7 +107,6 @@ def _response(
 @lru_cache(maxsize=64)
 def _response_curve(
     detector: settings.Detector,
-    changed: int,
     take_off_angle_deg: float | Sequence[float],
     mass_thickness_kg_m2: float,
     material: tuple[tuple[str, float], ...],

@@ -14,12 +14,10 @@ and Technology (public domain).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlatem.errors import ReadError
 from mlatem.units import ELECTRON_REST_ENERGY_KEV
 
 #: Shells in the order of the files and of every table here.
@@ -104,51 +102,3 @@ def high_branch(overvoltage: NDArray[np.float64], shell: Coefficients) -> NDArra
     )
     barn: NDArray[np.float64] = overvoltage / (overvoltage + b) * _AREA_BARN * a / beta2 * brace
     return barn
-
-
-def read_coefficients(folder: Path) -> dict[tuple[int, str], Coefficients]:
-    """All coefficients of the folder that holds the three EPQ files.
-
-    Parameters
-    ----------
-    folder : Path
-        With `SalvatXionA.csv`, `SalvatXionB.csv` and `xionUis.csv`.
-
-    Returns
-    -------
-    dict
-        Keyed by (atomic number, shell).
-
-    Raises
-    ------
-    ReadError
-        If a file is missing or does not hold what its name promises.
-    """
-    edges = _rows(folder / "xionUis.csv")
-    low = _rows(folder / "SalvatXionA.csv")
-    high = _rows(folder / "SalvatXionB.csv")
-    coefficients = {}
-    for number, edge_row in edges.items():
-        for index, edge_ev in enumerate(edge_row):
-            a = low[number][5 * index : 5 * index + 5]
-            g = high[number][6 * index : 6 * index + 6]
-            if a.size != 5 or g.size != 6:
-                raise ReadError(
-                    folder,
-                    f"coefficients of shell {SHELLS[index]} are missing for atomic number {number}",
-                    "Take the three files from one release of EPQ",
-                )
-            coefficients[number, SHELLS[index]] = Coefficients(float(edge_ev), a, g)
-    return coefficients
-
-
-def _rows(path: Path) -> dict[int, NDArray[np.float64]]:
-    """Values of a comma-separated file by the integer in its first column."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        table = [[float(v) for v in line.split(",") if v.strip()] for line in lines if line.strip()]
-    except (OSError, ValueError) as error:
-        raise ReadError(
-            path, f"cannot be read ({error})", "Give the folder of the EPQ tables"
-        ) from error
-    return {int(row[0]): np.array(row[1:]) for row in table}

@@ -17,19 +17,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mlatem.physics.bote_salvat import (
-    SHELLS,
-    Coefficients,
-    cross_section_barn,
-    read_coefficients,
-)
+from mlatem.errors import ReadError
+from mlatem.physics.bote_salvat import SHELLS, Coefficients, cross_section_barn
 from mlatem.physics.ionization import (
     MAX_BEAM_ENERGY_KEV,
     MAX_NUMBER,
     MIN_BEAM_ENERGY_KEV,
     MIN_NUMBER,
-    TABLE_PATH,
 )
+from mlatem.physics.shipped import IONIZATION_PATH
 
 #: Nodes per shell, evenly spaced in ln(beam energy) from the edge (or 20 keV) to 400 keV.
 N_NODES = 64
@@ -55,7 +51,7 @@ def reduced_nodes(shell: Coefficients) -> NDArray[np.float64]:
     return np.log(cross_section_barn(energy, shell) / np.log(energy / shell.edge_ev))
 
 
-def build(folder: Path, target: Path = TABLE_PATH) -> None:
+def build(folder: Path, target: Path = IONIZATION_PATH) -> None:
     """Compute the table from the coefficients in `folder` and write it to `target`.
 
     Raises
@@ -73,6 +69,54 @@ def build(folder: Path, target: Path = TABLE_PATH) -> None:
             nodes[index] = reduced_nodes(coefficients)
     np.savez_compressed(target, edge_ev=edge_ev, nodes=nodes, source=np.array(SOURCE))
     log.info("%s: %d shells, %d bytes", target, np.isfinite(edge_ev).sum(), target.stat().st_size)
+
+
+def read_coefficients(folder: Path) -> dict[tuple[int, str], Coefficients]:
+    """All coefficients of the folder that holds the three EPQ files.
+
+    Parameters
+    ----------
+    folder : Path
+        With `SalvatXionA.csv`, `SalvatXionB.csv` and `xionUis.csv`.
+
+    Returns
+    -------
+    dict
+        Keyed by (atomic number, shell).
+
+    Raises
+    ------
+    ReadError
+        If a file is missing or does not hold what its name promises.
+    """
+    edges = _rows(folder / "xionUis.csv")
+    low = _rows(folder / "SalvatXionA.csv")
+    high = _rows(folder / "SalvatXionB.csv")
+    coefficients = {}
+    for number, edge_row in edges.items():
+        for index, edge_ev in enumerate(edge_row):
+            a = low[number][5 * index : 5 * index + 5]
+            g = high[number][6 * index : 6 * index + 6]
+            if a.size != 5 or g.size != 6:
+                raise ReadError(
+                    folder,
+                    f"coefficients of shell {SHELLS[index]} are missing for atomic number {number}",
+                    "Take the three files from one release of EPQ",
+                )
+            coefficients[number, SHELLS[index]] = Coefficients(float(edge_ev), a, g)
+    return coefficients
+
+
+def _rows(path: Path) -> dict[int, NDArray[np.float64]]:
+    """Values of a comma-separated file by the integer in its first column."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        table = [[float(v) for v in line.split(",") if v.strip()] for line in lines if line.strip()]
+    except (OSError, ValueError) as error:
+        raise ReadError(
+            path, f"cannot be read ({error})", "Give the folder of the EPQ tables"
+        ) from error
+    return {int(row[0]): np.array(row[1:]) for row in table}
 
 
 if __name__ == "__main__":

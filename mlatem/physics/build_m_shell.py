@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from mlatem.errors import ReadError
 from mlatem.physics.bote_salvat import SHELLS
 from mlatem.physics.ionization import MAX_NUMBER
-from mlatem.physics.relaxation import M_SHELL_PATH, M_SOURCES
+from mlatem.physics.relaxation import M_SOURCES
+from mlatem.physics.shipped import M_SHELL_PATH
 
 SOURCE = (
     "Computed by mlatem.physics.build_m_shell from the relaxation weights (RELAX, D. E. Cullen, "

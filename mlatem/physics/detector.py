@@ -8,8 +8,9 @@ import xraylib
 from numpy.typing import ArrayLike, NDArray
 
 from mlatem import settings
+from mlatem.errors import InputError
+from mlatem.model import DescribedDetector, EfficiencyTable
 from mlatem.physics.absorption import element_absorption_m2_kg, tabulated
-from mlatem.physics.detector_file import EfficiencyTable, read_detector_file
 from mlatem.physics.layers import (
     KG_M2_PER_NM_G_CM3,
     SILICON_G_CM3,
@@ -56,7 +57,7 @@ def efficiency(energy_kev: ArrayLike, detector: settings.Detector) -> NDArray[np
     ----------
     energy_kev : array-like
     detector : settings.Detector
-        Its `efficiency_file`, if given, replaces window and layers, or the whole efficiency.
+        What a `DescribedDetector` says takes the place of window and layers, or of all this.
 
     Returns
     -------
@@ -65,8 +66,8 @@ def efficiency(energy_kev: ArrayLike, detector: settings.Detector) -> NDArray[np
 
     Raises
     ------
-    ReadError
-        If the efficiency file cannot be used.
+    InputError
+        If the settings name an efficiency file that has not been read.
 
     Notes
     -----
@@ -76,13 +77,20 @@ def efficiency(energy_kev: ArrayLike, detector: settings.Detector) -> NDArray[np
     """
     energy = np.asarray(energy_kev, dtype=np.float64)
     known = tabulated(energy)
-    if detector.efficiency_file is None:
+    if isinstance(detector, DescribedDetector):
+        described = detector.described
+        if isinstance(described, EfficiencyTable):
+            # Beyond the table, its first or last value.
+            value = np.interp(energy, described.energy_kev, described.efficiency)
+            return np.where(known, value, 0.0)
+        layers = described
+    elif detector.efficiency_file is None:
         layers = detector_layers(detector)
     else:
-        measured = read_detector_file(detector.efficiency_file)
-        if isinstance(measured, EfficiencyTable):
-            return np.where(known, measured.at(energy), 0.0)
-        layers = measured
+        raise InputError(
+            f"the detector's file {detector.efficiency_file} has not been read: pass the settings "
+            "through mlatem.io.detector_tables"
+        )
     active = detector.active_silicon_mm * 1e6 * SILICON_G_CM3 * KG_M2_PER_NM_G_CM3
     stopped = -np.expm1(-active * photo_absorption_silicon_m2_kg(energy))
     return np.where(known, transmission(energy, layers) * stopped, 0.0)

@@ -16,6 +16,7 @@ from mlatem.elements import check_symbols
 from mlatem.errors import InputError
 from mlatem.model import Calibration, Dictionary
 from mlatem.physics.absorption import check_geometry
+from mlatem.physics.calibrated_factors import calibrated_line_factors
 from mlatem.physics.columns import check_axis
 from mlatem.physics.dictionary_columns import (
     Film,
@@ -27,7 +28,6 @@ from mlatem.physics.dictionary_columns import (
     specimen_columns,
     system_columns,
 )
-from mlatem.physics.family_factors import calibrated_line_factors
 from mlatem.physics.ionization import check_beam_energy
 from mlatem.physics.line_factors import check_line_factors
 from mlatem.physics.lines import emission_lines

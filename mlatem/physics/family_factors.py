@@ -8,22 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from mlatem import settings
-from mlatem.model import Calibration
 from mlatem.model.calibration import Estimate
 from mlatem.model.factor_table import UNITS, Factor, FactorKind, FactorTable
-from mlatem.model.line_names import family_of, is_member
 from mlatem.physics.atomic import atomic_weight
-from mlatem.physics.detector import efficiency
-from mlatem.physics.factor_units import (
-    cross_section_barn,
-    detected_cross_section_barn,
-    zeta_kg_m2,
-)
+from mlatem.physics.factor_observations import factors_at, observations, reference_of
+from mlatem.physics.factor_units import detected_cross_section_barn, zeta_kg_m2
 from mlatem.physics.factors import factor_covariance
-from mlatem.physics.line_factors import line_factors_of, subshells
+from mlatem.physics.fitted_families import fitted_scale, parents_of, tied
+from mlatem.physics.line_factors import subshells
 from mlatem.physics.lines import emission_lines
 from mlatem.physics.standardless import STANDARDLESS
 
@@ -92,18 +87,18 @@ def family_factors(
     A family that was fitted against another of the same element shares the error of that.
     """
     fitted = fitted or {}
-    factors = _factors_at(table, beam_energy_kev)
-    references = [_reference(factor) for factor in factors if factor.kind == "k"]
+    factors = factors_at(table, beam_energy_kev)
+    references = [reference_of(factor) for factor in factors if factor.kind == "k"]
     states = list(dict.fromkeys([*families, *(f.family for f in factors), *references]))
     scales = {s: fitted_scale(s, beam_energy_kev, detector, fitted) for s in states}
-    parents = _parents(states, fitted, {factor.family for factor in factors})
+    parents = parents_of(states, fitted, {factor.family for factor in factors})
     mean = np.array([math.log(scales[state]) for state in states])
-    prior = _tied(factor_covariance(states), states, parents, fitted)
+    prior = tied(factor_covariance(states), states, parents, fitted)
     if not factors:
         sources = tuple(_source(s, None, 0.0, parents) for s in states)
         return FamilyFactors(tuple(states), np.exp(mean), prior, sources)
     mean, prior = np.append(mean, 0.0), _with_scale(prior)
-    design, value, variance = _observations(factors, states, detector, fitted)
+    design, value, variance = observations(factors, states, detector, fitted)
     gain = np.linalg.solve(design @ prior @ design.T, design @ prior).T
     mean = mean + gain @ (value - design @ mean)
     rest = np.eye(len(prior)) - gain @ design
@@ -220,180 +215,6 @@ def table_of(
     return FactorTable(tuple(rows), "completed factors")
 
 
-def families_between(
-    elements: Sequence[str], beam_energy_kev: float, energy: ArrayLike
-) -> tuple[str, ...]:
-    """Families of elements whose strongest line lies on an energy axis (keV), as "Fe K"."""
-    low, high = np.min(energy), np.max(energy)
-    found = []
-    for element in elements:
-        lines = emission_lines(element, beam_energy_kev)
-        families = np.array(lines.families)
-        for family in dict.fromkeys(lines.families):
-            member = families == family
-            strongest = lines.energy_kev[member][np.argmax(lines.cross_section_barn[member])]
-            if low <= strongest <= high:
-                found.append(f"{element} {family}")
-    return tuple(found)
-
-
-def calibrated_family_factors(
-    families: Sequence[str], calibration: Calibration, detector: settings.Detector
-) -> FamilyFactors:
-    """The factors of families with the table and the fitted factors of a calibration."""
-    return family_factors(
-        families,
-        beam_energy_kev=calibration.beam_energy_kev.value,
-        detector=detector,
-        table=calibration.factor_table,
-        fitted=_of_elements(calibration.elements, calibration.line_factors),
-    )
-
-
-def calibrated_line_factors(
-    energy: ArrayLike, calibration: Calibration, detector: settings.Detector
-) -> dict[str, float]:
-    """The line factors of a calibration's dictionary on an axis (keV)."""
-    return corrected_line_factors(
-        energy,
-        calibration.line_factors,
-        calibration.factor_table,
-        elements=calibration.elements,
-        beam_energy_kev=calibration.beam_energy_kev.value,
-        detector=detector,
-    )
-
-
-def corrected_line_factors(
-    energy: ArrayLike,
-    fitted: Mapping[str, Estimate],
-    table: FactorTable | None,
-    *,
-    elements: Sequence[str],
-    beam_energy_kev: float,
-    detector: settings.Detector,
-) -> dict[str, float]:
-    """Fitted factors of lines with families scaled to a table, as far as there is one.
-
-    Parameters
-    ----------
-    energy : array-like of shape (n_energy,)
-        keV; families outside of it are left alone.
-    fitted : mapping of str to Estimate
-        Factors of families or sub-shells, of specimen and instrument.
-    table : FactorTable or None
-    elements : sequence of str
-        Of the specimen: the table holds for these.
-    beam_energy_kev : float
-    detector : settings.Detector
-    """
-    factors = {name: estimate.value for name, estimate in fitted.items()}
-    if table is None:
-        return factors
-    own = _of_elements(elements, fitted)
-    families = families_between(elements, beam_energy_kev, energy)
-    known = family_factors(
-        families, beam_energy_kev=beam_energy_kev, detector=detector, table=table, fitted=own
-    )
-    scaled = line_factors(
-        known, elements, beam_energy_kev=beam_energy_kev, detector=detector, fitted=own
-    )
-    return {**factors, **scaled}
-
-
-def _of_elements(elements: Sequence[str], fitted: Mapping[str, Estimate]) -> dict[str, Estimate]:
-    """The fitted factors of the specimen's elements, without those of the instrument."""
-    return {name: e for name, e in fitted.items() if name.split(maxsplit=1)[0] in elements}
-
-
-def _factors_at(table: FactorTable | None, beam_energy_kev: float) -> tuple[Factor, ...]:
-    if table is None:
-        return ()
-    here = table.at(beam_energy_kev)
-    return here.of_kind(here.kinds[0])
-
-
-def _reference(factor: Factor) -> str:
-    return f"{factor.reference_element} {family_of(factor.reference_line)}"
-
-
-def _fitted_intensity(
-    element: str,
-    line: str,
-    beam_energy_kev: float,
-    detector: settings.Detector,
-    fitted: Mapping[str, Estimate],
-) -> float:
-    """Detected cross-section of a line or family with the fitted factors, barn."""
-    lines = emission_lines(element, beam_energy_kev)
-    factor = line_factors_of(lines, {name: e.value for name, e in fitted.items()})
-    member = np.array([is_member(name, line) for name in lines.names], dtype=bool)
-    detected = lines.cross_section_barn * factor * efficiency(lines.energy_kev, detector)
-    return float(detected[member].sum())
-
-
-def fitted_scale(
-    family: str,
-    beam_energy_kev: float,
-    detector: settings.Detector,
-    fitted: Mapping[str, Estimate],
-) -> float:
-    """The factor of a whole family that follows from the fitted ones of its sub-shells."""
-    element, name = family.split()
-    if not any(key.startswith(family) for key in fitted):
-        return 1.0
-    with_fit = _fitted_intensity(element, name, beam_energy_kev, detector, fitted)
-    return with_fit / _fitted_intensity(element, name, beam_energy_kev, detector, {})
-
-
-def _parents(
-    states: Sequence[str], fitted: Mapping[str, Estimate], in_table: set[str]
-) -> dict[str, str]:
-    """For each family that was fitted against another of its element, that other one."""
-    parents: dict[str, str] = {}
-    for element in dict.fromkeys(state.split()[0] for state in states):
-        mine = [state for state in states if state.split()[0] == element]
-        free = [s for s in mine if not _is_fitted(s, fitted)]
-        anchor = next((s for s in mine if s in in_table), free[0] if free else mine[0])
-        parents |= {
-            s: anchor
-            for s in mine
-            if s != anchor
-            and s not in in_table
-            and (_is_fitted(s, fitted) or (anchor not in free and s in free[:1]))
-        }
-    return parents
-
-
-def _is_fitted(family: str, fitted: Mapping[str, Estimate]) -> bool:
-    """Whether the whole family was free: by itself, or in its strongest sub-shell."""
-    strongest = {"K": "K", "L": "L3", "M": "M5"}[family.split()[1]]
-    return family in fitted or f"{family.split(maxsplit=1)[0]} {strongest}" in fitted
-
-
-def _tied(
-    prior: Array,
-    states: Sequence[str],
-    parents: Mapping[str, str],
-    fitted: Mapping[str, Estimate],
-) -> Array:
-    """The prior covariance with the errors of parents in place of those of fitted families."""
-    index = [states.index(parents.get(state, state)) for state in states]
-    variance = [_fit_sigma(s, parents[s], fitted) ** 2 if s in parents else 0.0 for s in states]
-    tied: Array = prior[np.ix_(index, index)] + np.diag(variance)
-    return tied
-
-
-def _fit_sigma(state: str, parent: str, fitted: Mapping[str, Estimate]) -> float:
-    """Relative standard deviation of a fitted ratio: that of the best known of its factors."""
-    sigmas = [
-        estimate.sigma / estimate.value
-        for name, estimate in fitted.items()
-        if name.startswith((state, parent)) and estimate.sigma is not None and estimate.value > 0
-    ]
-    return min(sigmas, default=0.0)
-
-
 def _with_scale(prior: Array) -> Array:
     """The covariance with the logarithm of the share of the sphere as last state."""
     n = len(prior)
@@ -401,52 +222,6 @@ def _with_scale(prior: Array) -> Array:
     result[:n, :n] = prior
     result[n, n] = _FREE_SCALE**2
     return result
-
-
-def _observations(
-    factors: Sequence[Factor],
-    states: Sequence[str],
-    detector: settings.Detector,
-    fitted: Mapping[str, Estimate],
-) -> tuple[Array, Array, Array]:
-    """Combinations of the states, what the table says of them, and its variances."""
-    design = np.zeros((len(factors), len(states) + 1))
-    value, variance = np.zeros(len(factors)), np.zeros(len(factors))
-
-    def computed(element: str, line: str, beam_energy_kev: float) -> float:
-        family = f"{element} {family_of(line)}"
-        scale = fitted_scale(family, beam_energy_kev, detector, fitted)
-        return _fitted_intensity(element, line, beam_energy_kev, detector, fitted) / scale
-
-    for row, factor in enumerate(factors):
-        design[row, states.index(factor.family)] = 1.0
-        variance[row] = (factor.relative_sigma or 0.0) ** 2
-        own = computed(factor.element, factor.line, factor.beam_energy_kev)
-        if factor.kind == "k":
-            design[row, states.index(_reference(factor))] -= 1.0
-            other = computed(
-                factor.reference_element, factor.reference_line, factor.beam_energy_kev
-            )
-            value[row] = math.log(_intensity_ratio(factor) * other / own)
-        else:
-            design[row, -1] = 1.0
-            value[row] = math.log(_barn(factor) / own)
-    informative = np.abs(design).sum(axis=1) > 0
-    return design[informative], value[informative], variance[informative]
-
-
-def _intensity_ratio(factor: Factor) -> float:
-    """Counts per atom of a line over those of its reference, from k."""
-    if factor.basis == "atom":
-        return 1.0 / factor.value
-    weights = atomic_weight(factor.element) / atomic_weight(factor.reference_element)
-    return weights / factor.value
-
-
-def _barn(factor: Factor) -> float:
-    if factor.kind == "cross_section":
-        return factor.value
-    return cross_section_barn(factor.element, factor.value)
 
 
 def _source(

@@ -8,36 +8,17 @@ Data Tables 95 (2009) 871, for Be to Pu and beam energies from 20 to 400 keV, co
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from mlatem.elements import atomic_number
 from mlatem.errors import InputError
 from mlatem.physics.bote_salvat import SHELLS
-
-TABLE_PATH = Path(__file__).parent / "data" / "ionization.npz"
+from mlatem.physics.shipped import ionization_table
 
 MIN_BEAM_ENERGY_KEV = 20.0
 MAX_BEAM_ENERGY_KEV = 400.0
 MIN_NUMBER = 4
 MAX_NUMBER = 94
-
-
-class _Table(NamedTuple):
-    edge_ev: NDArray[np.float64]
-    """Shape (n_elements, n_shells); NaN where the element has no such shell."""
-    nodes: NDArray[np.float32]
-    """Shape (n_elements, n_shells, n_nodes); ln(barn / ln overvoltage)."""
-
-
-@lru_cache(maxsize=1)
-def _table() -> _Table:
-    with np.load(TABLE_PATH) as arrays:
-        return _Table(arrays["edge_ev"], arrays["nodes"])
 
 
 def check_beam_energy(beam_energy_kev: float | None) -> float:
@@ -109,7 +90,7 @@ def ionization_cross_section(element: str, shell: str, beam_energy_kev: float) -
     energy_ev = 1e3 * check_beam_energy(beam_energy_kev)
     if shell not in SHELLS:
         raise InputError(f"unknown shell {shell!r}: expected one of {', '.join(SHELLS)}")
-    table = _table()
+    table = ionization_table()
     edge_ev = table.edge_ev[number, SHELLS.index(shell)]
     if not edge_ev < energy_ev:
         return 0.0

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlatem import settings
+from mlatem.elements import parse_formula
+from mlatem.model import Layer
 from mlatem.physics.absorption import mass_absorption_m2_kg
 
 SILICON_G_CM3 = 2.329
@@ -18,32 +19,19 @@ ALUMINIUM_G_CM3 = 2.699
 KG_M2_PER_NM_G_CM3 = 1e-6
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A layer of one material."""
-
-    name: str
-    composition: Mapping[str, float]
-    """Atomic fractions (any scale)."""
-    thickness_nm: float
-    density_g_cm3: float
-    open_area: float = 0.0
-    """Share of the area that the layer leaves free: 0 for a foil, 0.77 for the grid of a window."""
-
-
-_POLYIMIDE = {"C": 22.0, "H": 10.0, "N": 2.0, "O": 5.0}
+_POLYIMIDE = "C22H10N2O5"
 
 #: Windows by the name of the setting. "ap33" is the polymer window Moxtek AP3.3: film, aluminium
 #: and silicon grid with the dimensions of `XRayWindowFactory` in the EPQ library of NIST's DTSA-II.
 WINDOWS: Mapping[str, tuple[Layer, ...]] = {
     "none": (),
-    "polymer": (Layer("polyimide", _POLYIMIDE, 300.0, 1.42),),
+    "polymer": (Layer(_POLYIMIDE, 300.0, 1.42),),
     "ap33": (
-        Layer("polyimide", _POLYIMIDE, 330.0, 1.42),
-        Layer("aluminium of the window", {"Al": 1.0}, 30.0, ALUMINIUM_G_CM3),
-        Layer("silicon grid", {"Si": 1.0}, 380_000.0, SILICON_G_CM3, open_area=0.77),
+        Layer(_POLYIMIDE, 330.0, 1.42),
+        Layer("Al", 30.0, ALUMINIUM_G_CM3),
+        Layer("Si", 380_000.0, SILICON_G_CM3, open_area=0.77),
     ),
-    "beryllium": (Layer("beryllium", {"Be": 1.0}, 8000.0, 1.848),),
+    "beryllium": (Layer("Be", 8000.0, 1.848),),
 }
 
 
@@ -51,8 +39,8 @@ def detector_layers(detector: settings.Detector) -> tuple[Layer, ...]:
     """Window, contact and dead layer of a detector that is described by settings."""
     return (
         *WINDOWS[detector.window],
-        Layer("aluminium", {"Al": 1.0}, detector.aluminium_nm, ALUMINIUM_G_CM3),
-        Layer("dead layer", {"Si": 1.0}, detector.dead_layer_nm, SILICON_G_CM3),
+        Layer("Al", detector.aluminium_nm, ALUMINIUM_G_CM3),
+        Layer("Si", detector.dead_layer_nm, SILICON_G_CM3),
     )
 
 
@@ -80,6 +68,6 @@ def transmission(energy_kev: ArrayLike, layers: Iterable[Layer]) -> NDArray[np.f
         if layer.thickness_nm == 0:
             continue
         mass = layer.thickness_nm * layer.density_g_cm3 * KG_M2_PER_NM_G_CM3
-        passing = np.exp(-mass * mass_absorption_m2_kg(layer.composition, energy))
+        passing = np.exp(-mass * mass_absorption_m2_kg(parse_formula(layer.material), energy))
         result *= layer.open_area + (1.0 - layer.open_area) * passing
     return result

@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,12 @@ from mlatem.physics.lines import Lines
 
 def subshells(lines: Lines) -> tuple[str, ...]:
     """The shell of the vacancy that each line fills: "K", "L3", "M5"."""
-    return tuple(name.split("-")[0] for name in lines.names)
+    return _subshells(lines.names)
+
+
+@lru_cache(maxsize=512)
+def _subshells(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.split("-")[0] for name in names)
 
 
 def line_factors_of(lines: Lines, line_factors: Mapping[str, float]) -> NDArray[np.float64]:

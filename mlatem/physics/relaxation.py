@@ -8,10 +8,7 @@ row names its source.
 
 from __future__ import annotations
 
-import csv
 import re
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,10 +17,7 @@ from numpy.typing import NDArray
 
 from mlatem.elements import atomic_number
 from mlatem.physics.bote_salvat import SHELLS
-
-_DATA = Path(__file__).parent / "data"
-M_SHELL_PATH = _DATA / "m_shell.npz"
-OVERRIDES_PATH = _DATA / "overrides.csv"
+from mlatem.physics.shipped import m_shell_table, overrides
 
 _FIRST_M = SHELLS.index("M1")
 
@@ -81,19 +75,6 @@ _M_CODES = {
 }
 
 
-@lru_cache(maxsize=1)
-def _overrides() -> dict[tuple[str, str, str], str]:
-    with OVERRIDES_PATH.open(encoding="utf-8") as stream:
-        rows = csv.DictReader(line for line in stream if not line.startswith("#"))
-        return {(row["element"], row["item"], row["quantity"]): row["value"] for row in rows}
-
-
-@lru_cache(maxsize=1)
-def _m_shell() -> dict[str, NDArray[np.float32]]:
-    with np.load(M_SHELL_PATH) as arrays:
-        return {name: arrays[name] for name in ("yields", "rates", "vacancies")}
-
-
 def _value(function: Any, *arguments: Any) -> float:
     """A value of xraylib; zero where it has none."""
     try:
@@ -120,12 +101,12 @@ def fluorescence_yield(element: str, shell: str) -> float:
     K: the fit of Bambynek (1984); L: Krause (1979) and Campbell (2003), both through xraylib with
     the corrections of `overrides.csv`; M: Evaluated Atomic Data Library.
     """
-    override = _overrides().get((element, shell, "yield"))
+    override = overrides().get((element, shell, "yield"))
     if override is not None:
         return float(override)
     number, index = atomic_number(element), SHELLS.index(shell)
     if index >= _FIRST_M:
-        return float(_m_shell()["yields"][number, index - _FIRST_M])
+        return float(m_shell_table().yields[number, index - _FIRST_M])
     return _value(xraylib.FluorYield, number, index)
 
 
@@ -142,17 +123,15 @@ def transitions(element: str, shell: str) -> list[Transition]:
     Rates of K and L are those of xraylib, those of M shells from Hf upwards of the Evaluated Atomic
     Data Library: on a spectrum of FePt xraylib's put too much into the weak lines of Pt M.
     """
-    overrides = _overrides()
+    replaced = overrides()
     number = atomic_number(element)
     if SHELLS.index(shell) >= _FIRST_M and number >= _FIRST_M_RATES:
         return _m_transitions(number, shell)
-    rate_number = atomic_number(overrides.get((element, shell, "rates_of"), element))
+    rate_number = atomic_number(replaced.get((element, shell, "rates_of"), element))
     found = []
     for name, code in _TRANSITIONS[shell]:
-        rate = overrides.get((element, name, "rate")) or _value(xraylib.RadRate, rate_number, code)
-        energy = overrides.get((element, name, "energy")) or _value(
-            xraylib.LineEnergy, number, code
-        )
+        rate = replaced.get((element, name, "rate")) or _value(xraylib.RadRate, rate_number, code)
+        energy = replaced.get((element, name, "energy")) or _value(xraylib.LineEnergy, number, code)
         if float(rate) > 0 and float(energy) > 0:
             found.append(Transition(name, shell, float(energy), float(rate)))
     return found
@@ -160,7 +139,7 @@ def transitions(element: str, shell: str) -> list[Transition]:
 
 def _m_transitions(number: int, shell: str) -> list[Transition]:
     """Transitions into an M shell with the rates of the shipped table."""
-    rates = _m_shell()["rates"][number, SHELLS.index(shell) - _FIRST_M]
+    rates = m_shell_table().rates[number, SHELLS.index(shell) - _FIRST_M]
     found = []
     for source, rate in zip(M_SOURCES, rates.tolist(), strict=True):
         code = _M_CODES.get((shell, source))
@@ -199,7 +178,7 @@ def vacancies(element: str, ionization: NDArray[np.float64]) -> NDArray[np.float
     result[l2] += result[l1] * _value(xraylib.CosKronTransProb, number, xraylib.FL12_TRANS)
     result[l3] += result[l1] * _value(xraylib.CosKronTransProb, number, xraylib.FL13_TRANS)
     result[l3] += result[l2] * _value(xraylib.CosKronTransProb, number, xraylib.FL23_TRANS)
-    result[_FIRST_M:] = ionization @ _m_shell()["vacancies"][number]
+    result[_FIRST_M:] = ionization @ m_shell_table().vacancies[number]
     return result
 
 

@@ -3,24 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlatem import settings
-from mlatem.model import Dictionary, Estimate
+from mlatem.model import Estimate
 from mlatem.preprocessing.grid import grid_start
 from mlatem.preprocessing.poisson_fit import checked_spectrum, fit_counts
 from mlatem.preprocessing.projection import Parameters, Projected, project
 from mlatem.preprocessing.shells import Shells
+from mlatem.preprocessing.split_columns import N_AXIS, Builder, SplitColumns
 
 Array = NDArray[np.float64]
-
-#: Builds the dictionary, split by sub-shell, on an energy axis (keV) for a detector's noise (FWHM,
-#: eV) and Fano factor.
-Builder = Callable[[Array, float, float], Dictionary]
 
 #: Standard deviations of the weak prior, as parts of the largest values that are looked for.
 _PRIOR_SHARE = 0.5
@@ -41,10 +38,6 @@ _LINE_SIGMA = 10.0
 #: chemical shifts and the energies of soft lines.
 _MODEL_ERROR = 0.01
 _SOFT_ERROR = 0.15
-_N_AXIS = 4
-_AXIS_STEP = np.array([2e-4, 2e-5, 0.5, 1e-3])
-_FACTOR_STEP = 1e-3
-_CACHED = 32
 _SOFT_KEV = 1.0
 _NAMES = ("offset", "gain", "noise", "Fano factor")
 
@@ -99,6 +92,7 @@ def fit_axis(
     fano: float,
     options: settings.Calibrate,
     start: AxisFit | None = None,
+    fit_fano: bool = True,
 ) -> AxisFit:
     """Fit offset, gain, noise, Fano factor and line intensities to the sum spectrum.
 
@@ -116,6 +110,8 @@ def fit_axis(
     options : settings.Calibrate
     start : AxisFit, optional
         A fit of a similar model to start from; without it, a grid is searched.
+    fit_fano : bool, optional
+        False holds the Fano factor at that of the start.
 
     Returns
     -------
@@ -147,7 +143,8 @@ def fit_axis(
     weight = _weight(_smoothed(counts) + 1.0, energy)
     if start is None or not start.fitted:
         start = _grid_fit(counts, energy, build, weight, unfitted(noise_ev, fano, ""), options)
-    search = _Search.begin(counts, energy, build, weight, start, (noise_ev, fano), options)
+    prior = np.array([[noise_ev, fano], [_PRIOR_NOISE_EV, _PRIOR_FANO if fit_fano else 0.0]])
+    search = _Search.begin(counts, energy, build, weight, start, prior, options)
     if not search.lines_kev.size:
         return unfitted(
             noise_ev,
@@ -156,8 +153,10 @@ def fit_axis(
             "elements",
         )
     if not search.spread_kev >= LEAST_SPREAD_KEV and start.gain != 0.0:
-        start = _grid_fit(counts, energy, build, weight, replace(start, gain=0.0), options, gains=1)
-        search = _Search.begin(counts, energy, build, weight, start, (noise_ev, fano), options)
+        start = _grid_fit(
+            counts, energy, build, weight, replace(start, gain=0.0), options, with_gain=False
+        )
+        search = _Search.begin(counts, energy, build, weight, start, prior, options)
     solved = search.run()
     offset, gain = solved.parameter[:2]
     reach = search.parameters.upper
@@ -175,7 +174,7 @@ def _grid_fit(
     start: AxisFit,
     options: settings.Calibrate,
     *,
-    gains: int = 17,
+    with_gain: bool = True,
 ) -> AxisFit:
     """The start with the best offset and gain of a grid."""
     offset, gain = grid_start(
@@ -184,7 +183,7 @@ def _grid_fit(
         lambda axis: build(axis, start.noise_ev, start.fano).columns,
         (_smoothed(counts) + 1.0) / weight,
         options,
-        gains=gains,
+        with_gain=with_gain,
     )
     return replace(start, offset_kev=offset, gain=gain)
 
@@ -194,16 +193,13 @@ class _Search:
     """Parameters: offset (keV), gain, noise (eV), Fano factor, logarithms of line factors."""
 
     counts: Array
-    energy: Array
-    build: Builder
-    shells: Shells
+    columns: SplitColumns
     parameters: Parameters
     factor_columns: NDArray[np.int64]
     """Columns of the split dictionary whose factors are searched."""
     weight: Array
     lines_kev: Array
     """Energies of the lines that are seen."""
-    cache: dict[bytes, Array] = field(default_factory=dict)
 
     @classmethod
     def begin(
@@ -213,10 +209,14 @@ class _Search:
         build: Builder,
         weight: Array,
         start: AxisFit,
-        expected: tuple[float, float],
+        prior: Array,
         options: settings.Calibrate,
     ) -> _Search:
-        """Choose what is searched, from a fit at the start."""
+        """Choose what is searched, from a fit at the start.
+
+        `prior` is the centre and the standard deviation of noise (eV) and Fano factor, shape
+        (2, 2).
+        """
         axis = start.corrected(energy)
         split = build(axis, start.noise_ev, start.fano)
         shells = Shells.of_dictionary(split)
@@ -233,23 +233,15 @@ class _Search:
             start=np.array(
                 [start.offset_kev, start.gain, start.noise_ev, start.fano, *np.log(factor[chosen])]
             ),
-            centre=np.array([0.0, 0.0, *expected, *np.zeros(chosen.size)]),
-            sigma=np.array(
-                [
-                    _PRIOR_SHARE * reach[0],
-                    gain_sigma,
-                    _PRIOR_NOISE_EV,
-                    _PRIOR_FANO,
-                    *sigma[chosen],
-                ]
-            ),
-            step=np.append(_AXIS_STEP, np.full(chosen.size, _FACTOR_STEP)),
+            centre=np.array([0.0, 0.0, *prior[0], *np.zeros(chosen.size)]),
+            sigma=np.array([_PRIOR_SHARE * reach[0], gain_sigma, *prior[1], *sigma[chosen]]),
             lower=np.array(
                 [*-reach, _LEAST_NOISE_EV, _LEAST_FANO] + [np.log(_LEAST_FACTOR)] * chosen.size
             ),
             upper=np.array([*reach, np.inf, np.inf] + [np.log(_LARGEST_FACTOR)] * chosen.size),
         )
-        return cls(counts, energy, build, shells, parameters, chosen, weight, lines)
+        split_columns = SplitColumns(energy, build, shells)
+        return cls(counts, split_columns, parameters, chosen, weight, lines)
 
     @property
     def spread_kev(self) -> float:
@@ -258,36 +250,42 @@ class _Search:
 
     def columns_of(self, theta: Array) -> Array:
         """Columns of the amounts at a vector of parameters."""
-        key = theta[:_N_AXIS].tobytes()
-        if key not in self.cache:
-            if len(self.cache) > _CACHED:
-                self.cache.clear()
-            offset, gain, noise, fano = theta[:_N_AXIS]
-            split = self.build(self.energy * (1.0 + gain) + offset, noise, fano)
-            self.cache[key] = self.shells.aligned(split)
-        factor = np.ones(len(self.shells.names))
-        factor[self.factor_columns] = np.exp(theta[_N_AXIS:])
-        return self.shells.joined(self.cache[key], factor)
+        return self.columns.shells.joined(self.columns.at(theta[:N_AXIS]), self._factor(theta))
+
+    def slopes_of(self, theta: Array, coefficient: Array) -> Array:
+        """Change of the model with each free parameter, shape (n_free, n_energy)."""
+        axis = theta[:N_AXIS]
+        amount = self._factor(theta) * coefficient[self.columns.shells.amount]
+        with_axis = amount @ self.columns.slopes(axis, self.parameters.free[:N_AXIS])
+        own = amount[self.factor_columns, None] * self.columns.at(axis)[self.factor_columns]
+        return np.concatenate([with_axis, own])
+
+    def _factor(self, theta: Array) -> Array:
+        factor = np.ones(len(self.columns.shells.names))
+        factor[self.factor_columns] = np.exp(theta[N_AXIS:])
+        return factor
 
     def run(self) -> Projected:
         """The best parameters; weights first from the counts, then from the model."""
-        solved = project(self.counts, self.columns_of, self.parameters, weight=self.weight)
+        solved = self._projected(self.parameters, self.weight)
         model = solved.fit.coefficient @ self.columns_of(solved.parameter)
+        return self._projected(
+            replace(self.parameters, start=solved.parameter), _weight(model, self.columns.energy)
+        )
+
+    def _projected(self, parameters: Parameters, weight: Array) -> Projected:
         return project(
-            self.counts,
-            self.columns_of,
-            replace(self.parameters, start=solved.parameter),
-            weight=_weight(model, self.energy),
+            self.counts, self.columns_of, parameters, weight=weight, slopes_of=self.slopes_of
         )
 
     def result(self, solved: Projected) -> AxisFit:
         """The fit with its uncertainties."""
         inflation = np.sqrt(max(solved.fit.deviance_per_dof, 1.0))
         sigma = inflation * np.sqrt(np.diag(solved.covariance))
-        offset, gain, noise, fano = (float(value) for value in solved.parameter[:_N_AXIS])
+        offset, gain, noise, fano = (float(value) for value in solved.parameter[:N_AXIS])
         has_gain = bool(self.parameters.free[1])
-        keys = [self.shells.keys[k] for k in self.factor_columns]
-        factors = np.exp(solved.parameter[_N_AXIS:])
+        keys = [self.columns.shells.keys[k] for k in self.factor_columns]
+        factors = np.exp(solved.parameter[N_AXIS:])
         is_fano_known = sigma[3] < _UNDETERMINED * self.parameters.sigma[3]
         return AxisFit(
             offset_kev=offset,
@@ -302,9 +300,9 @@ class _Search:
             reason=self._reason(sigma),
             line_factors={
                 key: Estimate(float(factor), float(factor * s), "file")
-                for key, factor, s in zip(keys, factors, sigma[_N_AXIS:], strict=True)
+                for key, factor, s in zip(keys, factors, sigma[N_AXIS:], strict=True)
             },
-            covariance=inflation**2 * solved.covariance[:_N_AXIS, :_N_AXIS],
+            covariance=inflation**2 * solved.covariance[:N_AXIS, :N_AXIS],
         )
 
     def _reason(self, sigma: Array) -> str:

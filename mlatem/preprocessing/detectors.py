@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from mlatem import settings
 from mlatem.errors import InputError
 from mlatem.model import DetectorAxis, Estimate
-from mlatem.preprocessing.axis import AxisFit, Builder, fit_axis
+from mlatem.preprocessing.axis import AxisFit, fit_axis
+from mlatem.preprocessing.split_columns import Builder
 
 Array = NDArray[np.float64]
 
@@ -96,11 +97,12 @@ def fit_detectors(
         fit = fit_axis(
             own,
             energy[window],
-            lambda axis, noise_ev, _: build(axis, noise_ev, start.fano),
+            build,
             noise_ev=start.noise_ev,
             fano=start.fano,
             options=options,
             start=replace(start, line_factors={}),
+            fit_fano=False,
         )
         chosen = fit if fit.fitted else start
         axes.append(

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,9 @@ from mlatem import settings
 
 Array = NDArray[np.float64]
 
-_OFFSET_STEP_EV = 4.0
+#: Steps of the coarse grid; halved around its best point.
+_OFFSET_STEP_EV = 8.0
+_GAIN_STEP = 1e-3
 _POOLED_KEV = 0.02
 _FEWEST_CHANNELS = 100
 
@@ -25,7 +29,7 @@ def grid_start(
     variance: Array,
     options: settings.Calibrate,
     *,
-    gains: int = 17,
+    with_gain: bool = True,
 ) -> tuple[float, float]:
     """Offset (keV) and gain at which columns explain a spectrum best.
 
@@ -39,8 +43,8 @@ def grid_start(
     variance : ndarray of shape (n_energy,)
         Of the counts, with what the model is not trusted.
     options : settings.Calibrate
-    gains : int, optional
-        Number of gains that are tried; 1 tries none but zero.
+    with_gain : bool, optional
+        False tries no gain but zero.
 
     Notes
     -----
@@ -55,16 +59,30 @@ def grid_start(
     wide = energy[0] + step * np.arange(-below, energy.size + n_extra)
     columns = columns_on(wide)
     target = counts * weight
-    n_offsets = 2 * int(np.ceil(options.max_offset_ev / _OFFSET_STEP_EV)) + 1
-    largest = options.max_gain if gains > 1 else 0.0
-    stretches = np.linspace(-largest, largest, gains)
-    best = (np.inf, 0.0, 0.0)
-    for offset in np.linspace(-options.max_offset_ev, options.max_offset_ev, n_offsets) * 1e-3:
-        for gain in stretches:
-            places = (energy * (1.0 + gain) + offset - wide[0]) / step
-            shifted = _interpolated(columns, places) * weight
-            best = min(best, (_misfit(shifted, target), float(offset), float(gain)))
-    return best[1], best[2]
+
+    def misfit(point: tuple[float, float]) -> float:
+        offset, gain = point
+        places = (energy * (1.0 + gain) + offset - wide[0]) / step
+        return _misfit(_interpolated(columns, places) * weight, target)
+
+    offsets = _symmetric(1e-3 * options.max_offset_ev, 1e-3 * _OFFSET_STEP_EV)
+    gains = _symmetric(options.max_gain if with_gain else 0.0, _GAIN_STEP)
+    offset, gain = min(product(offsets, gains), key=misfit)
+    return min(product(_halved(offsets, offset), _halved(gains, gain)), key=misfit)
+
+
+def _symmetric(largest: float, step: float) -> list[float]:
+    """Values from -largest to largest, at most a step apart, with zero among them."""
+    values: list[float] = np.linspace(-largest, largest, 2 * math.ceil(largest / step) + 1).tolist()
+    return values
+
+
+def _halved(values: list[float], value: float) -> list[float]:
+    """A value and its neighbours at half the distance of the values, within their range."""
+    if len(values) == 1:
+        return values
+    half = 0.5 * (values[1] - values[0])
+    return [value + k * half for k in (-1, 0, 1) if abs(value + k * half) <= values[-1] + 1e-12]
 
 
 def _pooled(energy: Array, counts: Array, variance: Array) -> tuple[Array, Array, Array]:

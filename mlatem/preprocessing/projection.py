@@ -5,16 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlatem.errors import InputError
 from mlatem.preprocessing.poisson_fit import REACHED, CountsFit, fit_counts, poisson_deviance
 
 Array = NDArray[np.float64]
 
 #: Columns (n_columns, n_energy) for a vector of parameters.
 ColumnsOf = Callable[[Array], Array]
+#: Change of the model with each free parameter, shape (n_free, n_energy), for parameters and
+#: coefficients.
+SlopesOf = Callable[[Array, Array], Array]
 
 _MAX_ROUNDS = 40
 _MAX_SHORTENINGS = 8
@@ -33,10 +38,10 @@ class Parameters:
     """Of the Gaussian priors."""
     sigma: Array
     """Standard deviations of the Gaussian priors; a parameter with 0 is held at its start."""
-    step: Array
-    """For differences of the columns."""
     lower: Array
     upper: Array
+    step: Array | None = None
+    """For differences of the columns, where nothing else tells the slopes."""
 
     @property
     def free(self) -> NDArray[np.bool_]:
@@ -59,7 +64,12 @@ class Projected:
 
 
 def project(
-    counts: Array, columns_of: ColumnsOf, parameters: Parameters, *, weight: Array | None = None
+    counts: Array,
+    columns_of: ColumnsOf,
+    parameters: Parameters,
+    *,
+    weight: Array | None = None,
+    slopes_of: SlopesOf | None = None,
 ) -> Projected:
     """Parameters and non-negative coefficients that make the counts most probable.
 
@@ -71,6 +81,9 @@ def project(
     parameters : Parameters
     weight : ndarray of shape (n_energy,), optional
         Of each channel's deviance; 1 if not given.
+    slopes_of : callable, optional
+        Slopes of the model. An error of a percent moves the parameters by about a percent of their
+        standard deviations. Differences of the columns if not given.
 
     Returns
     -------
@@ -97,6 +110,7 @@ def project(
     Poisson counts whatever the weights.
     """
     weight = np.ones(counts.size) if weight is None else weight
+    slopes_of = slopes_of or partial(_differences, columns_of, parameters)
     free = np.flatnonzero(parameters.free)
     precision = 1.0 / parameters.sigma[free] ** 2
     theta = parameters.start.astype(np.float64).copy()
@@ -110,7 +124,7 @@ def project(
     stiffness = 1.0
     for _ in range(_MAX_ROUNDS if free.size else 0):
         gradient, information = _projected_step(
-            counts, weight, columns_of, theta, fit.coefficient, parameters
+            counts, weight, columns_of(theta), fit.coefficient, slopes_of(theta, fit.coefficient)
         )
         gradient = gradient + precision * (theta - parameters.centre)[free]
         information = information + np.diag(precision)
@@ -135,35 +149,30 @@ def project(
         theta, fit, objective = trial, new_fit, new_objective
     covariance = np.zeros((theta.size, theta.size))
     if free.size:
-        block = _covariance(counts, weight, columns_of, theta, fit.coefficient, parameters)
+        slopes = slopes_of(theta, fit.coefficient)
+        block = _covariance(weight, columns_of(theta), fit.coefficient, slopes, precision)
         covariance[np.ix_(free, free)] = block
     return Projected(theta, covariance, fit, objective)
 
 
-def _derivatives(
-    columns_of: ColumnsOf, theta: Array, coefficient: Array, parameters: Parameters
+def _differences(
+    columns_of: ColumnsOf, parameters: Parameters, theta: Array, coefficient: Array
 ) -> Array:
     """Change of the model with each free parameter, shape (n_free, n_energy)."""
-    rows, here = [], columns_of(theta)
-    for index in np.flatnonzero(parameters.free):
-        step = np.zeros(theta.size)
-        step[index] = parameters.step[index]
-        rows.append(coefficient @ (columns_of(theta + step) - here) / step[index])
+    if parameters.step is None:
+        raise InputError("slopes need steps of the parameters: give `step` or `slopes_of`")
+    here = columns_of(theta)
+    steps = np.diag(parameters.step)[parameters.free]
+    rows = [coefficient @ (columns_of(theta + step) - here) / step.sum() for step in steps]
     return np.array(rows)
 
 
 def _projected_step(
-    counts: Array,
-    weight: Array,
-    columns_of: ColumnsOf,
-    theta: Array,
-    coefficient: Array,
-    parameters: Parameters,
+    counts: Array, weight: Array, columns: Array, coefficient: Array, slopes: Array
 ) -> tuple[Array, Array]:
     """Gradient of half the deviance and projected Fisher information of the free parameters."""
-    columns = columns_of(theta)
     used, model = _reached(columns, coefficient)
-    change = _derivatives(columns_of, theta, coefficient, parameters)[:, used]
+    change = slopes[:, used]
     own = columns[coefficient > 0][:, used]
     share = weight[used] / model
     gradient = change @ (weight[used] * (1.0 - counts[used] / model))
@@ -173,20 +182,14 @@ def _projected_step(
 
 
 def _covariance(
-    counts: Array,
-    weight: Array,
-    columns_of: ColumnsOf,
-    theta: Array,
-    coefficient: Array,
-    parameters: Parameters,
+    weight: Array, columns: Array, coefficient: Array, slopes: Array, precision: Array
 ) -> Array:
-    columns = columns_of(theta)
     used, model = _reached(columns, coefficient)
-    change = _derivatives(columns_of, theta, coefficient, parameters)[:, used]
+    change = slopes[:, used]
     joint = np.vstack([change, columns[coefficient > 0][:, used]])
     n_free = len(change)
     prior = np.zeros(len(joint))
-    prior[:n_free] = 1.0 / parameters.sigma[parameters.free] ** 2
+    prior[:n_free] = precision
     bread = (joint * (weight[used] / model)) @ joint.T + np.diag(prior)
     filling = (joint * (weight[used] ** 2 / model)) @ joint.T + np.diag(prior)
     half = _solved(bread, filling)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem.model import Calibration, Dictionary, Factorization
+from mlatem.physics.calibrated_factors import calibrated_family_factors
 from mlatem.physics.dictionary import dictionary_on_axis
-from mlatem.physics.family_factors import calibrated_family_factors
 from mlatem.settings import Edxs
 
 Array = NDArray[np.float64]

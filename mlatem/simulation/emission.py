@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem.elements import atomic_number
+from mlatem.io.detector_tables import described_detector
 from mlatem.kernels.lines import add_lines
 from mlatem.physics.absorption import (
     MIN_ENERGY_KEV,
@@ -42,6 +43,7 @@ class Emission:
     def __init__(self, specimen: Simulate, rng: np.random.Generator) -> None:
         self.specimen = specimen
         self.physics = specimen.physics
+        self._detector = described_detector(specimen.physics.detector)
         elements = tuple(dict.fromkeys((*specimen.elements, *self.physics.system_fraction)))
         factors = _family_factors(elements, self.physics.family_sigma, rng)
         self._lines = {
@@ -133,7 +135,7 @@ class Emission:
         return replace(lines, cross_section_barn=lines.cross_section_barn * scale)
 
     def _add(self, spectra: Spectra, row: int, energy: Spectra, area: Spectra) -> None:
-        detector = self.physics.detector
+        detector = self._detector
         peaks = detector_peaks(energy, area, (detector.noise_ev, detector.fano), detector)
         rows = np.full(peaks.area.size, row)
         add_lines(spectra, self._edges, rows, peaks.energy_kev, peaks.sigma_kev, peaks.area)
@@ -148,7 +150,7 @@ class Emission:
         return energy * (1.0 + self.physics.axis_gain) + 1e-3 * self.physics.axis_offset_ev
 
     def _efficiency(self, energy: Spectra) -> Spectra:
-        return efficiency(energy, self.physics.detector)
+        return efficiency(energy, self._detector)
 
     def _continuum_shape(self, energy: Spectra) -> Spectra:
         beam = self.specimen.beam_energy_kev

@@ -8,6 +8,7 @@ from os import PathLike
 from mlatem import settings as _settings
 from mlatem.calibration import calibrate_image, detectors_from_array
 from mlatem.io.atomic import write_json
+from mlatem.io.detector_tables import with_detector_file
 from mlatem.io.factor_tables import read_factor_table
 from mlatem.io.store import open_store
 from mlatem.sheet import DatasetRow
@@ -57,7 +58,7 @@ def calibrate(
             elements=row.elements,
             system_elements=row.system_elements,
             acquisition=row.acquisition,
-            edxs=edxs,
+            edxs=with_detector_file(edxs),
             settings=settings,
             factor_table=table,
             detector_spectra=None if spectra is None else detectors_from_array(spectra),

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 
 from mlatem import campaign as _campaign
 from mlatem import settings as _settings
 from mlatem.errors import ConfigError, MlatemError
+from mlatem.io.detector_tables import read_detector_file
 from mlatem.io.factor_tables import read_factor_table
 from mlatem.io.layout import refuse_above_limit
 from mlatem.io.projection import BYTES_PER_SECOND, project
@@ -68,6 +70,12 @@ def check_campaign(folder: str | PathLike[str]) -> Findings:
         return Findings((str(error),))
     problems: list[str] = []
     notes: list[str] = []
+    detector_file = campaign.settings.edxs.detector.efficiency_file
+    if detector_file is not None:
+        try:
+            read_detector_file(Path(folder) / detector_file)
+        except MlatemError as error:
+            problems.append(str(error))
     for name, cells in campaign.rows.items():
         try:
             row = DatasetRow.from_strings(cells)

@@ -19,6 +19,7 @@ from mlatem.factorization.merge import merge as merge_tiles
 from mlatem.factorization.regions import PoolingPlan, add_regions
 from mlatem.io.arrays import load_arrays, save_arrays
 from mlatem.io.datasets import load_dataset, save_dataset
+from mlatem.io.detector_tables import with_detector_file
 from mlatem.model import Basis, Dictionary, RegionStatistics
 from mlatem.passes import (
     Progress,
@@ -138,6 +139,7 @@ def solve_compositions(
     """
     image, _ = open_source(store)
     known = load_calibration(calibration)
+    edxs = with_detector_file(edxs)
     dictionary = api.edxs_dictionary(image, known, edxs=edxs)
     pooled = _load_sums(sums[0], dictionary)
     for path in sums[1:]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from mlatem import settings as _settings
 from mlatem.elements import atomic_number
 from mlatem.errors import ConfigError
+from mlatem.io.detector_tables import with_detector_file
 from mlatem.io.factor_tables import write_factor_table
 from mlatem.io.read import open_raw
 from mlatem.io.store import is_store
@@ -57,7 +58,7 @@ def computed_factors(
         lines,
         kind=kind,
         beam_energy_kev=beam_energy_kev,
-        detector=edxs.detector,
+        detector=with_detector_file(edxs).detector,
         solid_angle_sr=solid_angle_sr,
         reference=_reference(reference),
     )
@@ -99,6 +100,7 @@ def measured_factors(
     InputError
         As `mlatem.standards.calibrate_factors`.
     """
+    edxs = with_detector_file(edxs)
     table = calibrate_factors(
         _image(source),
         composition=parse_composition(composition),

@@ -19,6 +19,7 @@ from mlatem import settings as _settings
 from mlatem.factorization.rare_candidates import verdict as rare_verdict
 from mlatem.io.atomic import atomic_path, read_json, write_json
 from mlatem.io.datasets import json_safe, load_dataset
+from mlatem.io.detector_tables import with_detector_file
 from mlatem.io.sources import package_versions, sha256_of_file
 from mlatem.io.store import load_survey, open_store
 from mlatem.io.verdicts import verdicts as raw_verdicts
@@ -202,7 +203,7 @@ def _sum_fit(
 ) -> SumFit | None:
     if not calibration.spectrum:
         return None
-    dictionary = dictionary_from_calibration(energy, calibration, settings.edxs)
+    dictionary = dictionary_from_calibration(energy, calibration, with_detector_file(settings.edxs))
     counts = np.array(calibration.spectrum)[calibration.window]
     return SumFit(dictionary, counts, fit_counts(counts, dictionary.columns).coefficient)
 

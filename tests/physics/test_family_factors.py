@@ -11,8 +11,9 @@ import pytest
 from mlatem import settings
 from mlatem.model import FactorTable
 from mlatem.model.calibration import Estimate
+from mlatem.physics.calibrated_factors import families_between
 from mlatem.physics.factors import factor_covariance, factor_sigma
-from mlatem.physics.family_factors import families_between, family_factors, line_factors
+from mlatem.physics.family_factors import family_factors, line_factors
 from mlatem.physics.standardless import STANDARDLESS, standardless_table
 
 BEAM = {"beam_energy_kev": 200.0, "detector": settings.Detector()}

@@ -10,8 +10,8 @@ from mlatem.elements import SYMBOLS
 from mlatem.errors import InputError, ReadError
 from mlatem.physics import bote_salvat, build_ionization, build_m_shell
 from mlatem.physics.bote_salvat import CM2_PER_BARN, SHELLS
-from mlatem.physics.ionization import TABLE_PATH, ionization_cross_section
-from mlatem.physics.relaxation import M_SHELL_PATH
+from mlatem.physics.ionization import ionization_cross_section
+from mlatem.physics.shipped import IONIZATION_PATH, M_SHELL_PATH
 
 #: Atomic number, shell number (K = 1 to M5 = 9), energy in eV, cross-section in cm2: values of
 #: xion.f, the program that Bote et al. (2009) published with their coefficients.
@@ -41,7 +41,7 @@ def atomic_data(test_data):
 
 @pytest.fixture(scope="module")
 def coefficients(atomic_data):
-    return bote_salvat.read_coefficients(atomic_data)
+    return build_ionization.read_coefficients(atomic_data)
 
 
 @pytest.mark.parametrize(("number", "shell", "energy_ev", "expected_cm2"), REFERENCE)
@@ -83,7 +83,7 @@ def test_table_agrees_with_the_formula_just_above_an_edge(coefficients):
 
 @pytest.mark.parametrize(
     ("build", "shipped"),
-    [(build_ionization.build, TABLE_PATH), (build_m_shell.build, M_SHELL_PATH)],
+    [(build_ionization.build, IONIZATION_PATH), (build_m_shell.build, M_SHELL_PATH)],
 )
 def test_rebuilding_gives_the_shipped_table(atomic_data, tmp_path, build, shipped):
     build(atomic_data, tmp_path / "table.npz")

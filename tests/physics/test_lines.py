@@ -16,12 +16,8 @@ from mlatem.physics.bote_salvat import SHELLS
 from mlatem.physics.detector import efficiency
 from mlatem.physics.ionization import ionization_cross_section
 from mlatem.physics.lines import emission_lines
-from mlatem.physics.relaxation import (
-    OVERRIDES_PATH,
-    fluorescence_yield,
-    transitions,
-    vacancies,
-)
+from mlatem.physics.relaxation import fluorescence_yield, transitions, vacancies
+from mlatem.physics.shipped import OVERRIDES_PATH
 from mlatem.settings import Detector
 
 #: A bare crystal: what the published k-factors are computed for.
@@ -100,8 +96,8 @@ def test_yields_are_smooth_in_atomic_number(shell, first, last, tolerance):
 @pytest.mark.parametrize(("shell", "element"), [("L2", "Sb"), ("L2", "Re"), ("L3", "Re")])
 def test_smoothness_would_show_the_faults_of_xraylib(shell, element, monkeypatch):
     number = atomic_number(element)
-    kept = {key: v for key, v in relaxation._overrides().items() if key[2] != "yield"}
-    monkeypatch.setattr(relaxation, "_overrides", lambda: kept)
+    kept = {key: v for key, v in relaxation.overrides().items() if key[2] != "yield"}
+    monkeypatch.setattr(relaxation, "overrides", lambda: kept)
     near = "|".join(SYMBOLS[number - 2 : number + 1])
     with pytest.raises(AssertionError, match=rf"({near}) {shell}"):
         test_yields_are_smooth_in_atomic_number(shell, number - 4, number + 4, 0.05)

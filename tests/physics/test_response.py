@@ -103,3 +103,15 @@ def test_without_tail_and_escape_a_line_is_one_gaussian():
     # The kernel stops at six standard deviations.
     np.testing.assert_allclose(column, quadrature, atol=1e-8)
     assert column.sum() == pytest.approx(erf(6 / np.sqrt(2)), abs=1e-7)
+
+
+def test_parts_that_are_nothing_to_their_group_stay_in_their_line():
+    energy, area = np.array([2.12, 2.15, 9.7]), np.array([1.0, 1e-4, 1.0])
+    alone = detector_peaks(energy, area, RESOLUTION, Detector())
+    grouped = detector_peaks(energy, area, RESOLUTION, Detector(), np.array([0, 0, 1]))
+    assert grouped.area.size < alone.area.size
+    for peaks in (alone, grouped):
+        kept = np.bincount(peaks.line, weights=peaks.area)
+        np.testing.assert_allclose(kept, area, rtol=1e-12)
+    cores = [int(np.flatnonzero(grouped.line == line)[0]) for line in range(3)]
+    assert np.delete(grouped.area, cores).min() > 1e-6

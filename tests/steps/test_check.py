@@ -79,6 +79,17 @@ def test_a_thickness_without_density_is_noted(write):
     assert "density is not known" in check_campaign(folder).notes[0]
 
 
+def test_a_detector_file_is_read_in_the_folder_of_the_campaign(write):
+    folder = write(
+        [image(beam_energy_kev=200.0)],
+        config="edxs: {detector: {efficiency_file: mine.csv}}",
+    )
+    (problem,) = check_campaign(folder).problems
+    assert "mine.csv: cannot be read" in problem
+    (folder / "mine.csv").write_text("energy_keV,efficiency\n0.1,0.5\n20,0.5\n")
+    assert check_campaign(folder).problems == ()
+
+
 def test_an_angle_that_a_program_made_up_is_noted(write):
     folder = write([image(beam_energy_kev=200.0)])
     with h5py.File(folder / "0.hspy", "r+") as file:

@@ -1,22 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A detector's layers, or its efficiency, from a file of the user."""
+"""A detector's layers, or its efficiency, from a CSV file of the user."""
 
 from __future__ import annotations
 
 import csv
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mlatem.elements import atomic_number
+from mlatem import settings
+from mlatem.elements import parse_formula
 from mlatem.errors import InputError, ReadError
-from mlatem.physics.layers import Layer
+from mlatem.model import DescribedDetector, EfficiencyTable, Layer
 
 _LAYER_COLUMNS = ("material", "thickness_nm", "density_g_cm3")
 _TABLE_COLUMNS = ("energy_kev", "efficiency")
@@ -26,22 +25,33 @@ _FORM = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class EfficiencyTable:
-    """Efficiency at given energies."""
+def with_detector_file(edxs: settings.Edxs | None) -> settings.Edxs:
+    """The settings (None: the defaults) with `described_detector` as their detector.
 
-    energy_kev: NDArray[np.float64]
-    """Shape (n_points,), increasing."""
-    efficiency: NDArray[np.float64]
-    """Shape (n_points,), between 0 and 1."""
-
-    def at(self, energy_kev: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Interpolated linearly; beyond the table, its first or last value."""
-        value: NDArray[np.float64] = np.interp(energy_kev, self.energy_kev, self.efficiency)
-        return value
+    Raises
+    ------
+    ReadError
+        As `read_detector_file`.
+    """
+    edxs = edxs or settings.Edxs()
+    return edxs.model_copy(update={"detector": described_detector(edxs.detector)})
 
 
-def read_detector_file(path: str | Path) -> tuple[Layer, ...] | EfficiencyTable:
+def described_detector(detector: settings.Detector) -> settings.Detector:
+    """The detector with what its `efficiency_file` holds, if one is named and not yet read.
+
+    Raises
+    ------
+    ReadError
+        As `read_detector_file`.
+    """
+    if detector.efficiency_file is None or isinstance(detector, DescribedDetector):
+        return detector
+    described = read_detector_file(detector.efficiency_file)
+    return DescribedDetector(**detector.model_dump(), described=described)
+
+
+def read_detector_file(path: str | PathLike[str]) -> tuple[Layer, ...] | EfficiencyTable:
     """Layers or efficiency of a detector from a CSV file.
 
     Parameters
@@ -54,39 +64,20 @@ def read_detector_file(path: str | Path) -> tuple[Layer, ...] | EfficiencyTable:
     Returns
     -------
     tuple of Layer, or EfficiencyTable
-        Cached until the file changes.
 
     Raises
     ------
     ReadError
         Naming the file, the row and the mend.
     """
-    return _read(Path(path), detector_file_state(path))
-
-
-def detector_file_state(path: str | Path | None) -> int:
-    """A number that changes when the file does; 0 for no file.
-
-    Raises
-    ------
-    ReadError
-        If there is no such file.
-    """
-    if path is None:
-        return 0
+    path = Path(path)
     try:
-        return Path(path).stat().st_mtime_ns
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ReadError(
             path, f"cannot be read ({error.strerror})", "Correct edxs.detector.efficiency_file"
         ) from error
-
-
-@lru_cache(maxsize=16)
-def _read(path: Path, changed: int) -> tuple[Layer, ...] | EfficiencyTable:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ReadError(path, f"cannot be read ({error})", _FORM) from error
     lines = [
         (number, line)
@@ -134,9 +125,9 @@ class _Row:
 
 def _layers(rows: list[_Row]) -> Iterator[Layer]:
     for row in rows:
-        name = row.values["material"].strip()
+        name = row.values.get("material", "").strip()
         try:
-            composition = parse_formula(name)
+            parse_formula(name)
         except InputError as error:
             raise row.error(f"material {name!r}: {error}", "Give a formula such as Si3N4") from None
         density = row.number("density_g_cm3", 0.0, 30.0)
@@ -145,12 +136,12 @@ def _layers(rows: list[_Row]) -> Iterator[Layer]:
         thickness = row.number("thickness_nm", 0.0, math.inf)
         if thickness == math.inf:
             raise row.error("thickness_nm is infinite", "Give the thickness of the layer in nm")
-        yield Layer(name, composition, thickness, density, row.number("open_area", 0.0, 1.0, 0.0))
+        yield Layer(name, thickness, density, row.number("open_area", 0.0, 1.0, 0.0))
 
 
 def _table(path: Path, rows: list[_Row]) -> EfficiencyTable:
-    energy = np.array([row.number("energy_kev", 0.0, 1e3) for row in rows])
-    value = np.array([row.number("efficiency", 0.0, 1.0) for row in rows])
+    energy = [row.number("energy_kev", 0.0, 1e3) for row in rows]
+    value = [row.number("efficiency", 0.0, 1.0) for row in rows]
     falls = np.flatnonzero(np.diff(energy) <= 0)
     if falls.size:
         row = rows[int(falls[0]) + 1]
@@ -158,27 +149,6 @@ def _table(path: Path, rows: list[_Row]) -> EfficiencyTable:
             f"energy_keV {energy[falls[0] + 1]:g} does not lie above the row before",
             "Sort the rows by energy and give each energy once",
         )
-    if not value.any():
+    if not any(value):
         raise ReadError(path, "the efficiency is 0 at all energies", "Give values from 0 to 1")
-    return EfficiencyTable(energy, value)
-
-
-def parse_formula(formula: str) -> dict[str, float]:
-    """Atoms of a formula without brackets, "Si3N4" or "C22H10N2O5".
-
-    Raises
-    ------
-    InputError
-        If it is not a row of symbols and numbers, or an element is unknown.
-    """
-    if not re.fullmatch(r"(?:[A-Z][a-z]?\d*\.?\d*)+", formula):
-        raise InputError("not a formula of symbols and numbers")
-    atoms: dict[str, float] = {}
-    for symbol, number in re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", formula):
-        atomic_number(symbol)
-        if number == ".":
-            raise InputError("not a formula of symbols and numbers")
-        atoms[symbol] = atoms.get(symbol, 0.0) + (float(number) if number else 1.0)
-    if not sum(atoms.values()) > 0:
-        raise InputError("it has no atoms")
-    return atoms
+    return EfficiencyTable(tuple(energy), tuple(value))
