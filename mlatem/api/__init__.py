@@ -4,6 +4,7 @@
 from mlatem.api.denoising import denoise, reconstruct
 from mlatem.api.factorization import (
     factorize,
+    phases_of,
     plan_regions,
     refine,
     solve_attrs,
@@ -19,6 +20,7 @@ __all__ = [
     "factorize",
     "identify",
     "mass_thickness",
+    "phases_of",
     "plan_regions",
     "quantify",
     "quantify_pixels",
