@@ -16,8 +16,17 @@ configfile: "config/config.yaml"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
-include: "workflow/rules/factorize.smk"
+include: "workflow/rules/rare.smk"
 include: "workflow/rules/report.smk"
+
+
+if CAMPAIGN.settings.factorize.blocks == 1:
+
+    include: "workflow/rules/factorize.smk"
+
+else:
+
+    include: "workflow/rules/factorize_blocks.smk"
 
 
 rule all:

@@ -22,6 +22,11 @@ from mlatem.factorization.abundances import (
     dominant,
     fit_abundances,
 )
+from mlatem.factorization.outliers import (
+    OutlierSearch,
+    OutlierSums,
+    tile_regions_and_outliers,
+)
 from mlatem.factorization.rare_candidates import PlaceSums
 from mlatem.factorization.refinement import tile_refinement
 from mlatem.factorization.regions import (
@@ -29,7 +34,6 @@ from mlatem.factorization.regions import (
     ScoreSample,
     add_regions,
     place_centroids,
-    tile_regions,
     tile_sample,
 )
 from mlatem.model import (
@@ -210,24 +214,27 @@ def regions_pass(
     axes: NDArray[np.float64],
     centroids: NDArray[np.float64],
     plan: PoolingPlan,
+    search: OutlierSearch,
     tiles: Sequence[Tile],
-) -> tuple[RegionStatistics, ...]:
-    """Summed spectra of the regions of some tiles, one record per thinning.
+) -> tuple[tuple[RegionStatistics, ...], OutlierSums]:
+    """Summed spectra of the regions of some tiles, one record per thinning, and of outliers.
 
     Records of other tiles of the same map add up to those of the map.
     """
     n_rows = 2 * plan.n_regions
     total = tuple(RegionStatistics.zero(n_rows, source.n_energy) for _ in range(plan.n_thinnings))
+    outliers = OutlierSums.zero(source.n_energy, len(search.directions))
 
-    def pool(tile: Tile) -> tuple[RegionStatistics, ...]:
+    def pool(tile: Tile) -> tuple[tuple[RegionStatistics, ...], OutlierSums]:
         outer = tile.padded(plan.halo_px, source.shape)
-        return tile_regions(
-            source.load(outer), axes, centroids, plan, shape=outer.shape, core=tile.within(outer)
+        core = tile.within(outer)
+        return tile_regions_and_outliers(
+            source.load(outer), axes, centroids, plan, search, shape=outer.shape, core=core
         )
 
-    for part in _over(source, tiles, pool):
-        total = add_regions(total, part)
-    return total
+    for part, apart in _over(source, tiles, pool):
+        total, outliers = add_regions(total, part), outliers + apart
+    return total, outliers
 
 
 def refinement_pass(

@@ -4,6 +4,7 @@
 from mlatem.api.denoising import denoise, reconstruct
 from mlatem.api.factorization import (
     factorize,
+    phases_of,
     plan_regions,
     refine,
     solve_attrs,
@@ -21,6 +22,7 @@ __all__ = [
     "find_rare_phases",
     "identify",
     "mass_thickness",
+    "phases_of",
     "plan_regions",
     "quantify",
     "quantify_pixels",

@@ -46,7 +46,7 @@ def denoise(
         standard deviation. The product is kept factored: `mlatem.reconstruct` gives spectra.
     """
     settings = settings or _settings.Denoise()
-    source = tile_source(data, dictionary, **options)
+    source = tile_source(data, dictionary, **options).kept_in_memory()
     statistics = statistics_pass(source)
     basis = low_rank(statistics, dictionary, settings)
     result = basis.to_dataset()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from mlatem import settings as _settings
 from mlatem.api.data import SpectrumImageLike, factorization_record, positions_nm, tile_source
@@ -13,6 +14,7 @@ from mlatem.denoising.rank import low_rank
 from mlatem.errors import InputError
 from mlatem.factorization import verdicts
 from mlatem.factorization.merge import merge
+from mlatem.factorization.outliers import plan_search, with_outliers
 from mlatem.factorization.refinement import refine as refine_weights
 from mlatem.factorization.regions import PoolingPlan, plan_pooling
 from mlatem.factorization.solver import (
@@ -23,12 +25,14 @@ from mlatem.factorization.solver import (
 )
 from mlatem.io.detector_tables import with_detector_file
 from mlatem.model import (
+    Basis,
     Calibration,
     Dictionary,
     Factorization,
     RegionStatistics,
 )
 from mlatem.passes import (
+    TileSource,
     abundances_pass,
     centroids_pass,
     refinement_pass,
@@ -91,20 +95,65 @@ def factorize(
     y_nm, x_nm = positions_nm(data, source.shape)
     statistics = statistics_pass(source)
     basis = low_rank(statistics, dictionary)
-    axes = basis.axes * basis.weights
-    plan = plan_regions(float(statistics.total.sum()), source.shape, settings)
+    total_counts = float(statistics.total.sum())
     del statistics  # the largest of all arrays here
-    centroids = centroids_pass(source, axes, plan)
-    regions = regions_pass(source, axes, centroids, plan, source.tiles)
     own = None
     if calibration is not None:
         own = own_columns(dictionary, calibration, with_detector_file(edxs))
-    solution = solve_phases(regions, dictionary, settings, own_columns=own)
-    spectrum = solution.spectrum(dictionary)
-    tiles = abundances_pass(source, spectrum, source.tiles)
-    attrs = solve_attrs(solution, settings)
-    result = merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
+    result = phases_of(
+        source,
+        basis,
+        dictionary,
+        settings,
+        total_counts=total_counts,
+        y_nm=y_nm,
+        x_nm=x_nm,
+        own_columns=own,
+    )
     return result.to_dataset()
+
+
+def phases_of(
+    source: TileSource,
+    basis: Basis,
+    dictionary: Dictionary,
+    settings: _settings.Factorize,
+    *,
+    total_counts: float,
+    y_nm: NDArray[np.float64],
+    x_nm: NDArray[np.float64],
+    own_columns: OwnColumns | None = None,
+) -> Factorization:
+    """All passes over a map from its low-rank basis to its phases.
+
+    Parameters
+    ----------
+    source : TileSource
+    basis : Basis
+    dictionary : Dictionary
+    settings : settings.Factorize
+    total_counts : float
+        Of the whole map in the dictionary's window.
+    y_nm, x_nm : ndarray
+        Positions of rows and columns, nm.
+    own_columns : callable, optional
+        See `mlatem.factorization.solver.solve_compositions`.
+
+    Raises
+    ------
+    InputError, ConvergenceError
+        As `factorize`.
+    """
+    axes = basis.axes * basis.weights
+    plan = plan_regions(total_counts, source.shape, settings)
+    centroids = centroids_pass(source, axes, plan)
+    search = plan_search(basis, dictionary, plan, source.shape)
+    shared, outliers = regions_pass(source, axes, centroids, plan, search, source.tiles)
+    regions = with_outliers(shared, outliers, search)
+    solution = solve_phases(regions, dictionary, settings, own_columns=own_columns)
+    tiles = abundances_pass(source, solution.spectrum(dictionary), source.tiles)
+    attrs = solve_attrs(solution, settings)
+    return merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
 
 
 def refine(

@@ -9,7 +9,7 @@ the whole map and every merge is a sum or a union: tiling, order and workers cha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -186,6 +186,7 @@ def tile_regions(
     *,
     shape: tuple[int, int],
     core: tuple[slice, slice] | None = None,
+    set_apart: Callable[[SparseCounts, SparseCounts, NDArray[np.int32]], None] | None = None,
 ) -> tuple[RegionStatistics, ...]:
     """Summed spectra of the regions of a tile, one record per thinning; add them up over tiles.
 
@@ -195,6 +196,9 @@ def tile_regions(
         As in `tile_sample`.
     centroids : ndarray of shape (n_halves, n_regions, n_axes)
         From `place_centroids`.
+    set_apart : callable, optional
+        Called with the half to label on, the half to sum and the labels, which are -1 outside of
+        the tile: may take pixels out of the regions by the label -1.
 
     Returns
     -------
@@ -210,6 +214,8 @@ def tile_regions(
         features, _ = _features(label_half, axes, plan.smoothing_px, shape)
         label = np.full(counts.n_pixels, -1, dtype=np.int32)
         label[inner] = nearest(features[inner], half_centroids)[0]
+        if set_apart is not None:
+            set_apart(label_half, sum_half, label)
         sums.append(pool(sum_half, label, plan.n_regions))
     return tuple(
         _stacked(first, second) for first, second in zip(sums[::2], sums[1::2], strict=True)

@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from mlatem.kernels.dense import FLOOR
 from mlatem.kernels.information import blocked_dot
-from mlatem.kernels.poisson import FLOOR
 
 _FAST = {"contract", "nsz"}
 #: What is left of a phase's information when the phases before it explain it.

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mlatem.kernels.poisson import FLOOR
+from mlatem.kernels.dense import FLOOR
 
 #: Channels that are summed in single precision before they go to a double precision sum.
 _BLOCK = 256

@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mlatem.kernels import dense
 from mlatem.kernels.lanes import (
     add_scaled,
     dot,
@@ -20,7 +21,7 @@ from mlatem.kernels.lanes import (
     zeros,
 )
 from mlatem.kernels.logarithm import weighted_logarithms
-from mlatem.kernels.poisson import FLOOR, Channel, Count, Pointer, longest_pixel, models
+from mlatem.kernels.poisson import Channel, Count, Pointer, longest_pixel, models
 
 #: Abundances below this share of the pixel's counts count as zero when the loss pushes them down.
 _NEAR_ZERO = 1e-9
@@ -35,7 +36,7 @@ _SUFFICIENT = 1e-4
 _SURE = 0.2
 #: Rounding of a pixel's loss, per count: models are in single precision.
 _ROUNDING = 1e-7
-_FLOOR = np.float32(FLOOR)
+_FLOOR = np.float32(dense.FLOOR)
 _FAST = {"contract", "arcp", "nsz"}
 
 
@@ -75,18 +76,22 @@ def newton_abundances(
     with a positive gradient are held, the others take a Newton step, projected and halved until
     the loss falls enough. The loss is convex and, but for rounding, never rises.
     """
-    n_phases = spectrum.shape[1]
+    n_energy, n_phases = spectrum.shape
     abundance = np.zeros((len(pointer) - 1, n_phases))
     converged = np.ones(len(abundance), dtype=np.bool_)
+    longest = longest_pixel(pointer)
+    least_dense = int(dense.DENSE_SHARE * n_energy) + 1
+    if longest >= least_dense:
+        longest = n_energy
     _newton(
         pointer,
         channel,
         count,
-        padded(spectrum),
+        (padded(spectrum), dense.rows_of(spectrum)),
         spectrum.sum(axis=0, dtype=np.float64),
         np.ascontiguousarray(start, dtype=np.float64),
         pattern(n_phases),
-        (max_steps, tolerance, longest_pixel(pointer)),
+        (max_steps, tolerance, longest, least_dense),
         abundance,
         converged,
     )
@@ -95,16 +100,17 @@ def newton_abundances(
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _newton(  # type: ignore[no-untyped-def]
-    pointer, channel, count, spectrum, sums, start, like, limits, abundance, converged
+    pointer, channel, count, tables, sums, start, like, limits, abundance, converged
 ):
-    max_steps, tolerance, longest = limits
-    n_phases = len(sums)
+    max_steps, tolerance, longest, least_dense = limits
+    n_phases, n_lanes = len(sums), tables[0].shape[1]
     model = np.empty(longest, dtype=np.float32)
     trial_model = np.empty(longest, dtype=np.float32)
-    rows = np.zeros((spectrum.shape[1], spectrum.shape[1]), dtype=np.float32)
-    gradient, step, trial = np.empty(n_phases), np.empty(n_phases), np.empty(n_phases)
+    row = np.empty(longest, dtype=np.float32)
+    rows = np.zeros((n_lanes, n_lanes), dtype=np.float32)
+    vectors = np.empty(n_phases), np.empty(n_phases), np.empty(n_phases)
     hessian, free = np.empty((n_phases, n_phases)), np.empty(n_phases, dtype=np.bool_)
-    scratch = rows, model, trial_model
+    scratch, ending = (rows, model, trial_model), (max_steps, tolerance)
     for p in range(len(pointer) - 1):
         first, stop = pointer[p], pointer[p + 1]
         if first == stop:
@@ -115,36 +121,54 @@ def _newton(  # type: ignore[no-untyped-def]
         total = 0.0
         for value in counts:
             total += value
-        converged[p] = False
-        for _ in range(max_steps):
-            _derivatives(events, counts, spectrum, sums, x, like, rows, model, gradient, hessian)
-            promised = _newton_step(x, total, gradient, hessian, free, step)
-            if promised < tolerance:
-                converged[p] = True
-                break
-            if promised < _SURE and _inside(x, step, free):
-                for k in range(n_phases):
-                    x[k] = max(0.0, x[k] + step[k])
-                if promised * promised < tolerance:
-                    converged[p] = True
-                    break
-            elif not _line_search(
-                events, counts, spectrum, sums, x, like, scratch, (gradient, step, trial), total
-            ):
-                _multiplicative_step(x, gradient, sums)
+        state = x, vectors, hessian, free, total
+        if stop - first >= least_dense:
+            dense.expand(events, counts, row)
+            converged[p] = _fit(None, row, tables, sums, like, ending, scratch, state)
+        else:
+            converged[p] = _fit(events, counts, tables, sums, like, ending, scratch, state)
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def _fit(channel, count, tables, sums, like, ending, scratch, state):  # type: ignore[no-untyped-def]
+    """Move the abundances of one pixel to their optimum; tells whether they came there.
+
+    `channel` is None where `count` holds all channels: the branches are chosen by its type.
+    """
+    max_steps, tolerance = ending
+    x, (gradient, step, trial), hessian, free, total = state
+    for _ in range(max_steps):
+        _derivatives(channel, count, tables, sums, x, like, scratch, gradient, hessian)
+        promised = _newton_step(x, total, gradient, hessian, free, step)
+        if promised < tolerance:
+            return True
+        if promised < _SURE and _inside(x, step, free):
+            for k in range(len(x)):
+                x[k] = max(0.0, x[k] + step[k])
+            if promised * promised < tolerance:
+                return True
+        elif not _line_search(
+            channel, count, tables, sums, x, like, scratch, (gradient, step, trial), total
+        ):
+            _multiplicative_step(x, gradient, sums)
+    return False
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _derivatives(  # type: ignore[no-untyped-def]
-    channel, count, spectrum, sums, x, like, rows, model, gradient, hessian
+    channel, count, tables, sums, x, like, scratch, gradient, hessian
 ):
-    """Model values, gradient and Hessian (lower triangle) of one pixel's loss.
-
-    `rows` is scratch of shape (n_lanes, n_lanes).
-    """
+    """Model values, gradient and Hessian (lower triangle) of one pixel's loss."""
+    spectrum, by_phase = tables
+    rows, model, _ = scratch
     n_phases = len(x)
     for k in range(n_phases):
         rows[0, k] = x[k]
+    if channel is None:
+        dense.derivatives(count, by_phase, rows[0], model, gradient, hessian)
+        for k in range(n_phases):
+            gradient[k] = sums[k] - gradient[k]
+        return
     of_pixel = load(like, rows, 0)
     gain = zeros(like)
     curvature = square_zeros(like)
@@ -189,7 +213,7 @@ def _inside(x, step, free):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _line_search(  # type: ignore[no-untyped-def]
-    channel, count, spectrum, sums, x, like, scratch, vectors, total
+    channel, count, tables, sums, x, like, scratch, vectors, total
 ):
     """Move `x` along the projected step where that lowers the loss enough; tells whether it did."""
     rows, model, trial_model = scratch
@@ -203,8 +227,11 @@ def _line_search(  # type: ignore[no-untyped-def]
             change += sums[k] * (trial[k] - x[k])
             promised += gradient[k] * (trial[k] - x[k])
             rows[0, k] = trial[k]
-        models(channel, spectrum, load(like, rows, 0), like, trial_model)
-        for event in range(len(channel)):
+        if channel is None:
+            dense.models(tables[1], rows[0], trial_model)
+        else:
+            models(channel, tables[0], load(like, rows, 0), like, trial_model)
+        for event in range(len(count)):
             trial_model[event] /= model[event]
         change -= weighted_logarithms(trial_model, count)
         if change <= _SUFFICIENT * promised + _ROUNDING * total:

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mlatem.kernels.dense import FLOOR
 from mlatem.kernels.lanes import (
     add_scaled,
     dot,
@@ -30,8 +31,6 @@ from mlatem.kernels.lanes import (
 )
 from mlatem.kernels.logarithm import weighted_logarithms
 
-#: Counts added to every model value, so that an event outside all spectra costs a finite amount.
-FLOOR = 1e-12
 _FLOOR = np.float32(FLOOR)
 _FAST = {"contract", "arcp", "nsz"}
 #: Pixels whose contributions to a spectrum are summed in single precision.

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mlatem.kernels import dense
 from mlatem.kernels.lanes import (
     accumulate,
     add_scaled,
@@ -18,14 +21,16 @@ from mlatem.kernels.lanes import (
     store,
     zeros,
 )
-from mlatem.kernels.poisson import FLOOR, Channel, Count, Pointer
+from mlatem.kernels.poisson import Channel, Count, Pointer
 
-_FLOOR = np.float32(FLOOR)
+_FLOOR = np.float32(dense.FLOOR)
 _FAST = {"contract", "arcp", "nsz"}
 #: Pivots of the abundances' curvature below this share of its diagonal are no direction.
 _SINGULAR = 1e-6
 #: Abundances below this share of the pixel's are held at zero.
 _NEAR_ZERO = 1e-7
+#: Pixels whose sums are formed at a time, in sparse and in dense form.
+_BLOCK, _DENSE_BLOCK = 256, 64
 
 
 def schur_sums(
@@ -65,16 +70,18 @@ def schur_sums(
     curvature = np.zeros((columns.shape[1], len(pattern(n_phases)) ** 2))
     gain = np.zeros((columns.shape[1], len(pattern(n_phases))))
     eliminated = np.zeros((n_phases * n_columns,) * 2)
-    _sums(
-        pointer,
-        channel,
-        count,
-        (padded(spectrum), padded(columns.T), padded(abundance)),
-        columns.sum(axis=1, dtype=np.float64),
-        (n_phases, n_columns),
-        (pattern(n_phases), pattern(n_columns)),
-        (gain, curvature, eliminated),
-    )
+    events = (pointer, channel, count)
+    tables = (padded(spectrum), padded(columns.T), padded(abundance))
+    column_sums = columns.sum(axis=1, dtype=np.float64)
+    patterns = (pattern(n_phases), pattern(n_columns))
+    is_dense = np.diff(pointer) > dense.DENSE_SHARE * columns.shape[1]
+    carried = np.zeros((_BLOCK, n_phases, n_phases * n_columns))
+    for pixels in _blocks(np.flatnonzero(~is_dense), _BLOCK):
+        _sums(*events, tables, pixels, column_sums, patterns, gain, curvature, carried)
+        eliminated += _squared(carried[: len(pixels)])
+    for pixels in _blocks(np.flatnonzero(is_dense), _DENSE_BLOCK):
+        _dense_sums(*events, tables, pixels, column_sums, gain, curvature, carried)
+        eliminated += _squared(carried[: len(pixels)])
     total = np.asarray(abundance).sum(axis=0, dtype=np.float64)
     by_column = np.asarray(columns, dtype=np.float64)
     gradient = np.outer(total, by_column.sum(axis=1)) - gain[:, :n_phases].T @ by_column.T
@@ -86,21 +93,31 @@ def schur_sums(
     return gradient, 0.5 * (reduced + reduced.T)
 
 
+def _blocks(pixels: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    for first in range(0, len(pixels), size):
+        yield pixels[first : first + size]
+
+
+def _squared(carried: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What following abundances take off the curvature: the squares of the pixels' rows, summed."""
+    rows = carried.reshape(-1, carried.shape[-1])
+    product: NDArray[np.float64] = rows.T @ rows
+    return product
+
+
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def _sums(  # type: ignore[no-untyped-def]
-    pointer, channel, count, tables, column_sums, sizes, patterns, totals
+    pointer, channel, count, tables, pixels, column_sums, patterns, gain, curvature, carried
 ):
+    """Add the sums of some pixels, and fill a matrix `carried` for each of them."""
     spectrum, columns, abundance = tables
-    gain, curvature, eliminated = totals
-    n_phases, n_columns = sizes
     like, like_columns = patterns
+    n_phases = carried.shape[1]
     # Rows of sum q s g^T for each phase, then sum y / mu g.
     rows = np.zeros((n_phases + 1, columns.shape[1]), dtype=np.float32)
     of_abundance = np.zeros((n_phases, n_phases))
-    cross = np.zeros((n_phases, n_phases * n_columns))
-    for p in range(len(pointer) - 1):
-        if pointer[p] == pointer[p + 1]:
-            continue
+    for i in range(len(pixels)):
+        p = pixels[i]
         of_pixel = load(like, abundance, p)
         square = outer(of_pixel)
         for k in range(n_phases + 1):
@@ -120,26 +137,60 @@ def _sums(  # type: ignore[no-untyped-def]
                 store(add_scaled(load(like_columns, rows, k), scaled, row), rows, k)
                 for j in range(k + 1):
                     of_abundance[k, j] += np.float64(scaled) * spectrum[c, j]
-        _eliminate(abundance[p], rows, column_sums, of_abundance, cross, eliminated)
+        _eliminate(abundance[p], rows, column_sums, of_abundance, carried[i])
+
+
+def _dense_sums(
+    pointer: Pointer,
+    channel: Channel,
+    count: Count,
+    tables: tuple[NDArray[np.float32], ...],
+    pixels: NDArray[np.int64],
+    column_sums: NDArray[np.float64],
+    gain: NDArray[np.float64],
+    curvature: NDArray[np.float64],
+    carried: NDArray[np.float64],
+) -> None:
+    """As `_sums`, for pixels with counts in many channels: products of matrices."""
+    spectrum, columns = (np.ascontiguousarray(table.T) for table in tables[:2])
+    amount, n_phases = tables[2][pixels], carried.shape[1]
+    ratio = np.zeros((len(pixels), spectrum.shape[1]), dtype=np.float32)
+    dense.expand_pixels(pointer, channel, count, pixels, ratio)
+    inverse = 1.0 / (amount @ spectrum + _FLOOR)
+    ratio *= inverse
+    q = ratio * inverse
+    gain += ratio.T @ amount
+    curvature += q.T @ (amount[:, :, None] * amount[:, None, :]).reshape(len(amount), -1)
+    scaled = q[:, None, :] * spectrum[:n_phases]
+    rows = np.concatenate([scaled, ratio[:, None, :]], axis=1) @ columns.T
+    of_abundance = (scaled @ spectrum[:n_phases].T).astype(np.float64)
+    _eliminate_pixels(amount, rows, column_sums, of_abundance, carried)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _eliminate(abundance, rows, column_sums, of_abundance, cross, eliminated):  # type: ignore[no-untyped-def]
-    """Add what following abundances take off the curvature of one pixel.
+def _eliminate_pixels(abundance, rows, column_sums, of_abundance, carried):  # type: ignore[no-untyped-def]
+    for i in range(len(rows)):
+        _eliminate(abundance[i], rows[i], column_sums, of_abundance[i], carried[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _eliminate(abundance, rows, column_sums, of_abundance, cross):  # type: ignore[no-untyped-def]
+    """Fill the rows whose squares following abundances take off the curvature of one pixel.
 
     Forward substitution by the Cholesky factor of the abundances' curvature, direction by
-    direction: each adds the square of one row.
+    direction; zeros where an abundance is held or tells no direction.
     """
     n_phases, size = cross.shape
     total = 0.0
     for k in range(n_phases):
         total += abundance[k]
     for k in range(n_phases):
+        row = cross[k]
         held = abundance[k] <= _NEAR_ZERO * total
         if not _pivot(of_abundance, k) or held:
             of_abundance[k, k] = 0.0
+            row[:] = 0.0
             continue
-        row = cross[k]
         _fill_cross(abundance, rows, column_sums, k, row)
         for j in range(k):
             if of_abundance[j, j] > 0:
@@ -147,9 +198,6 @@ def _eliminate(abundance, rows, column_sums, of_abundance, cross, eliminated):  
                     row[i] -= of_abundance[k, j] * cross[j, i]
         for i in range(size):
             row[i] /= of_abundance[k, k]
-        for i in range(size):
-            for j in range(size):
-                eliminated[i, j] += row[i] * row[j]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -9,8 +9,11 @@ from os import PathLike
 
 from mlatem.errors import StoreError
 from mlatem.io.atomic import read_json
+from mlatem.io.datasets import load_dataset
 from mlatem.io.store import load_spectrum_image, tile_shape
-from mlatem.model import Calibration, SpectrumImage
+from mlatem.model import Basis, Calibration, Dictionary, SpectrumImage
+
+Path_ = str | PathLike[str]
 
 
 def open_source(store: str | PathLike[str]) -> tuple[SpectrumImage, tuple[int, int]]:
@@ -28,6 +31,38 @@ def load_calibration(path: str | PathLike[str]) -> Calibration:
     """
     with content_of(path, "a calibration", "mlatem calibrate"):
         return Calibration.from_dict(read_json(path))
+
+
+def load_lowrank(path: str | PathLike[str], dictionary: Dictionary) -> tuple[Basis, float]:
+    """The basis that `denoise` wrote, and the counts of the map in its window.
+
+    Raises
+    ------
+    StoreError
+        If the product is missing, damaged, or of another window than the dictionary's.
+    """
+    product = load_dataset(path)
+    with content_of(path, "a low-rank product", "mlatem denoise"):
+        basis = Basis.from_dataset(product)
+        first = int(product.attrs["first_channel"])
+        total_counts = float(product.attrs["total_counts"])
+    check_window(path, slice(first, first + basis.energy.size), dictionary)
+    return basis, total_counts
+
+
+def check_window(path: str | PathLike[str], window: slice, dictionary: Dictionary) -> None:
+    """Refuse what was made in another window than the calibration's.
+
+    Raises
+    ------
+    StoreError
+    """
+    if window != dictionary.channels:
+        raise StoreError(
+            f"{path}: made of channels {window.start} to {window.stop - 1}, but the calibration "
+            f"has the window {dictionary.channels.start} to {dictionary.channels.stop - 1}: run "
+            "denoise and the steps after it again with this calibration"
+        )
 
 
 @contextmanager

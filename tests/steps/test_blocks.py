@@ -18,7 +18,8 @@ from mlatem.io.store import load_spectrum_image, tile_shape, write_store
 from mlatem.model import Acquisition, SpectrumImage, Value
 from mlatem.physics.dictionary import edxs_dictionary
 from mlatem.sheet import DatasetRow
-from mlatem.steps import calibrate, denoise, factorize
+from mlatem.steps import blocks, calibrate, denoise, factorize
+from mlatem.steps.inputs import load_calibration
 
 SHAPE = (100, 80)
 ENERGY = -0.2 + 0.005 * np.arange(4096)
@@ -90,21 +91,27 @@ def folder(tmp_path_factory):
 def run(folder: Path, out: Path, n_blocks: int, threads: int = 1) -> xr.Dataset:
     """The workflow's jobs, one after the other; blocks in reverse, as none waits for another."""
     store, calibration = folder / "spim.zarr", folder / "calibration.json"
-    blocks = [f"{i + 1}-of-{n_blocks}" for i in range(n_blocks)]
+    names = [f"{i + 1}-of-{n_blocks}" for i in range(n_blocks)]
     regions, compositions = out / "regions.npz", out / "compositions.npz"
-    sums = [out / f"sums-{block}.npz" for block in blocks]
-    abundances = [out / f"abundances-{block}.npz" for block in blocks]
-    factorize.place_regions(
-        store, folder / "lowrank.zarr", regions=regions, settings=FACTORIZE, threads=threads
+    sums = [out / f"sums-{block}.npz" for block in names]
+    abundances = [out / f"abundances-{block}.npz" for block in names]
+    blocks.place_regions(
+        store,
+        calibration,
+        folder / "lowrank.zarr",
+        regions=regions,
+        edxs=EDXS,
+        settings=FACTORIZE,
+        threads=threads,
     )
-    for block, path in reversed(list(zip(blocks, sums, strict=True))):
-        factorize.pool_regions(store, regions, sums=path, block=block, threads=threads)
-    factorize.solve_compositions(
-        store, calibration, sums, compositions=compositions, edxs=EDXS, settings=FACTORIZE
+    for block, path in reversed(list(zip(names, sums, strict=True))):
+        blocks.pool_regions(store, regions, sums=path, block=block, threads=threads)
+    blocks.solve_compositions(
+        store, calibration, regions, sums, compositions=compositions, edxs=EDXS, settings=FACTORIZE
     )
-    for block, path in reversed(list(zip(blocks, abundances, strict=True))):
-        factorize.fit_abundances(store, compositions, abundances=path, block=block, threads=threads)
-    factorize.merge(store, compositions, abundances, factorization=out / "factorization.zarr")
+    for block, path in reversed(list(zip(names, abundances, strict=True))):
+        blocks.fit_abundances(store, compositions, abundances=path, block=block, threads=threads)
+    blocks.merge(store, compositions, abundances, factorization=out / "factorization.zarr")
     return load_dataset(out / "factorization.zarr")
 
 
@@ -157,7 +164,7 @@ def test_one_call_does_the_same(folder, whole, tmp_path):
 
 def test_files_give_what_arrays_give(folder, whole):
     image = load_spectrum_image(folder / "spim.zarr")
-    calibration = factorize.load_calibration(folder / "calibration.json")
+    calibration = load_calibration(folder / "calibration.json")
     dictionary = api.edxs_dictionary(image, calibration, edxs=EDXS)
     result = api.factorize(image, dictionary, settings=FACTORIZE, tile_shape=(64, 64))
     for name in ("coefficient", "abundance", "spectrum"):
@@ -185,20 +192,21 @@ def test_bad_files_of_earlier_steps_are_named(folder, whole, tmp_path, kind):
         return spoiled(files / name, tmp_path, kind)
 
     with pytest.raises(StoreError, match=r"regions\.npz"):
-        factorize.pool_regions(store, bad("regions.npz"), sums=tmp_path / "out.npz")
+        blocks.pool_regions(store, bad("regions.npz"), sums=tmp_path / "out.npz")
     with pytest.raises(StoreError, match=r"sums-1-of-1\.npz"):
-        factorize.solve_compositions(
+        blocks.solve_compositions(
             store,
             folder / "calibration.json",
+            files / "regions.npz",
             [bad("sums-1-of-1.npz")],
             compositions=tmp_path / "out.npz",
             edxs=EDXS,
             settings=FACTORIZE,
         )
     with pytest.raises(StoreError, match=r"compositions\.npz"):
-        factorize.fit_abundances(store, bad("compositions.npz"), abundances=tmp_path / "out.npz")
+        blocks.fit_abundances(store, bad("compositions.npz"), abundances=tmp_path / "out.npz")
     with pytest.raises(StoreError, match=r"abundances-1-of-1\.npz"):
-        factorize.merge(
+        blocks.merge(
             store,
             files / "compositions.npz",
             [bad("abundances-1-of-1.npz")],
@@ -226,7 +234,7 @@ def test_json_that_is_no_calibration(folder, tmp_path):
     for content in ({}, [1, 2], {"schema": "other"}):
         write_json(path, content)
         with pytest.raises(StoreError, match=r"calibration\.json: not a calibration"):
-            factorize.load_calibration(path)
+            load_calibration(path)
 
 
 def test_a_file_of_another_step_is_named(folder, whole, tmp_path):
@@ -234,20 +242,21 @@ def test_a_file_of_another_step_is_named(folder, whole, tmp_path):
     files, store = whole[0], folder / "spim.zarr"
     swapped = files / "sums-1-of-1.npz"
     with pytest.raises(StoreError, match=r"sums-1-of-1\.npz"):
-        factorize.pool_regions(store, swapped, sums=tmp_path / "out.npz")
+        blocks.pool_regions(store, swapped, sums=tmp_path / "out.npz")
     with pytest.raises(StoreError, match=r"sums-1-of-1\.npz"):
-        factorize.fit_abundances(store, swapped, abundances=tmp_path / "out.npz")
+        blocks.fit_abundances(store, swapped, abundances=tmp_path / "out.npz")
     with pytest.raises(StoreError, match=r"regions\.npz"):
-        factorize.solve_compositions(
+        blocks.solve_compositions(
             store,
             folder / "calibration.json",
+            files / "regions.npz",
             [files / "regions.npz"],
             compositions=tmp_path / "out.npz",
             edxs=EDXS,
             settings=FACTORIZE,
         )
     with pytest.raises(StoreError, match=r"regions\.npz"):
-        factorize.merge(
+        blocks.merge(
             store,
             files / "compositions.npz",
             [files / "regions.npz"],
@@ -257,10 +266,12 @@ def test_a_file_of_another_step_is_named(folder, whole, tmp_path):
 
 def test_a_dataset_that_is_no_low_rank_product(folder, whole, tmp_path):
     with pytest.raises(MlatemError, match=r"factorization\.zarr"):
-        factorize.place_regions(
+        blocks.place_regions(
             folder / "spim.zarr",
+            folder / "calibration.json",
             whole[0] / "factorization.zarr",
             regions=tmp_path / "out.npz",
+            edxs=EDXS,
             settings=FACTORIZE,
         )
 
@@ -268,10 +279,12 @@ def test_a_dataset_that_is_no_low_rank_product(folder, whole, tmp_path):
 def test_a_low_rank_product_of_nothing(tmp_path, folder):
     save_dataset(xr.Dataset(attrs={"schema": "other"}), tmp_path / "lowrank.zarr")
     with pytest.raises(MlatemError, match=r"lowrank\.zarr"):
-        factorize.place_regions(
+        blocks.place_regions(
             folder / "spim.zarr",
+            folder / "calibration.json",
             tmp_path / "lowrank.zarr",
             regions=tmp_path / "out.npz",
+            edxs=EDXS,
             settings=FACTORIZE,
         )
 
@@ -282,12 +295,29 @@ def test_a_calibration_of_another_window_is_refused(folder, whole, tmp_path):
     values["first_channel"] += 1
     values["stop_channel"] += 1
     write_json(tmp_path / "calibration.json", values)
-    with pytest.raises(StoreError, match=r"sums-1-of-1\.npz: sums of channels"):
-        factorize.solve_compositions(
+    with pytest.raises(StoreError, match=r"sums-1-of-1\.npz: made of channels"):
+        blocks.solve_compositions(
             folder / "spim.zarr",
             tmp_path / "calibration.json",
+            whole[0] / "regions.npz",
             [whole[0] / "sums-1-of-1.npz"],
             compositions=tmp_path / "out.npz",
+            edxs=EDXS,
+            settings=FACTORIZE,
+        )
+
+
+def test_a_low_rank_product_of_another_window_is_refused(folder, tmp_path):
+    values = read_json(folder / "calibration.json")
+    values["first_channel"] += 1
+    values["stop_channel"] += 1
+    write_json(tmp_path / "calibration.json", values)
+    with pytest.raises(StoreError, match=r"lowrank\.zarr: made of channels"):
+        factorize.factorize(
+            folder / "spim.zarr",
+            tmp_path / "calibration.json",
+            folder / "lowrank.zarr",
+            factorization=tmp_path / "out.zarr",
             edxs=EDXS,
             settings=FACTORIZE,
         )
@@ -296,10 +326,10 @@ def test_a_calibration_of_another_window_is_refused(folder, whole, tmp_path):
 def test_a_block_that_is_left_out_or_given_twice(folder, whole, tmp_path):
     files, store = whole[0], folder / "spim.zarr"
     path = tmp_path / "abundances-1-of-3.npz"
-    factorize.fit_abundances(store, files / "compositions.npz", abundances=path, block="1-of-3")
+    blocks.fit_abundances(store, files / "compositions.npz", abundances=path, block="1-of-3")
     for paths in ([path], [path, files / "abundances-1-of-1.npz"]):
         with pytest.raises(InputError, match="expected each pixel once"):
-            factorize.merge(
+            blocks.merge(
                 store, files / "compositions.npz", paths, factorization=tmp_path / "out.zarr"
             )
 
@@ -307,7 +337,7 @@ def test_a_block_that_is_left_out_or_given_twice(folder, whole, tmp_path):
 @pytest.mark.parametrize("block", ["", "1", "1of3", "a-of-3", "0-of-3", "4-of-3", "1-of-0"])
 def test_names_of_blocks_that_do_not_exist(folder, whole, tmp_path, block):
     with pytest.raises((ConfigError, InputError), match="block"):
-        factorize.pool_regions(
+        blocks.pool_regions(
             folder / "spim.zarr",
             whole[0] / "regions.npz",
             sums=tmp_path / "out.npz",

@@ -20,10 +20,6 @@ wildcard_constraints:
     dataset="|".join(re.escape(name) for name in DATASETS),
 
 
-scattergather:
-    block=CAMPAIGN.settings.factorize.blocks,
-
-
 def raw_files(wildcards):
     """The raw files that exist; the convert job of a dataset names those that are missing."""
     return [

@@ -1,111 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-#
-# A map is one block of tiles unless factorize.blocks says otherwise. Blocks return sums, so their
-# number changes nothing in the answer.
 
 
-rule place_regions:
-    """Plan how similar pixels are pooled."""
-    input:
-        store="results/{dataset}/spim.zarr",
-        lowrank="results/{dataset}/lowrank.zarr",
-    output:
-        temp("results/{dataset}/blocks/regions.npz"),
-    log:
-        "logs/{dataset}/place_regions.log",
-    benchmark:
-        "logs/{dataset}/place_regions.benchmark.tsv"
-    threads: 2
-    params:
-        row=row("dataset", "path", "n_phases"),
-        factorize=section("factorize"),
-    script:
-        "../scripts/place_regions.py"
-
-
-rule pool_regions:
-    """Sum the spectra of similar pixels in one block of tiles."""
-    input:
-        store="results/{dataset}/spim.zarr",
-        regions="results/{dataset}/blocks/regions.npz",
-    output:
-        temp("results/{dataset}/blocks/sums-{scatteritem}.npz"),
-    log:
-        "logs/{dataset}/pool_regions-{scatteritem}.log",
-    benchmark:
-        "logs/{dataset}/pool_regions-{scatteritem}.benchmark.tsv"
-    threads: 2
-    script:
-        "../scripts/pool_regions.py"
-
-
-rule solve_compositions:
-    """Compositions of the phases from the pooled spectra of all blocks."""
+rule factorize:
+    """Phases, their compositions and abundance maps."""
     input:
         store="results/{dataset}/spim.zarr",
         calibration="results/{dataset}/calibration.json",
-        sums=gather.block("results/{{dataset}}/blocks/sums-{scatteritem}.npz"),
+        lowrank="results/{dataset}/lowrank.zarr",
     output:
-        "results/{dataset}/compositions.npz",
+        directory("results/{dataset}/factorization.zarr"),
     log:
-        "logs/{dataset}/solve_compositions.log",
+        "logs/{dataset}/factorize.log",
     benchmark:
-        "logs/{dataset}/solve_compositions.benchmark.tsv"
+        "logs/{dataset}/factorize.benchmark.tsv"
+    threads: 2
     params:
         row=row("dataset", "path", "n_phases"),
         edxs=section("edxs"),
         factorize=section("factorize"),
     script:
-        "../scripts/solve_compositions.py"
-
-
-rule fit_abundances:
-    """Abundances of the phases in every pixel of one block of tiles."""
-    input:
-        store="results/{dataset}/spim.zarr",
-        compositions="results/{dataset}/compositions.npz",
-    output:
-        temp("results/{dataset}/blocks/abundances-{scatteritem}.npz"),
-    log:
-        "logs/{dataset}/fit_abundances-{scatteritem}.log",
-    benchmark:
-        "logs/{dataset}/fit_abundances-{scatteritem}.benchmark.tsv"
-    threads: 2
-    script:
-        "../scripts/fit_abundances.py"
-
-
-rule merge:
-    """The blocks' abundances and the compositions as one factorisation."""
-    input:
-        store="results/{dataset}/spim.zarr",
-        compositions="results/{dataset}/compositions.npz",
-        abundances=gather.block(
-            "results/{{dataset}}/blocks/abundances-{scatteritem}.npz"
-        ),
-    output:
-        directory("results/{dataset}/factorization.zarr"),
-    log:
-        "logs/{dataset}/merge.log",
-    benchmark:
-        "logs/{dataset}/merge.benchmark.tsv"
-    script:
-        "../scripts/merge.py"
-
-
-rule find_rare_phases:
-    """Pixels that hold more of an element than their phases."""
-    input:
-        store="results/{dataset}/spim.zarr",
-        factorization="results/{dataset}/factorization.zarr",
-    output:
-        directory("results/{dataset}/rare.zarr"),
-    log:
-        "logs/{dataset}/find_rare_phases.log",
-    benchmark:
-        "logs/{dataset}/find_rare_phases.benchmark.tsv"
-    threads: 2
-    params:
-        factorize=section("factorize"),
-    script:
-        "../scripts/find_rare_phases.py"
+        "../scripts/factorize.py"

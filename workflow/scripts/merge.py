@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 from mlatem.logs import to_file
-from mlatem.steps.factorize import merge
+from mlatem.steps.blocks import merge
 
 with to_file(snakemake.log[0]):
     merge(

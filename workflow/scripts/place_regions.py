@@ -3,13 +3,16 @@
 from mlatem import settings
 from mlatem.logs import to_file
 from mlatem.sheet import DatasetRow
-from mlatem.steps.factorize import factorize_settings, place_regions
+from mlatem.steps.blocks import place_regions
+from mlatem.steps.factorize import factorize_settings
 
 with to_file(snakemake.log[0]):
     place_regions(
         snakemake.input.store,
+        snakemake.input.calibration,
         snakemake.input.lowrank,
         regions=snakemake.output[0],
+        edxs=settings.Edxs(**snakemake.params.edxs),
         settings=factorize_settings(
             DatasetRow.from_strings(snakemake.params.row),
             settings.Factorize(**snakemake.params.factorize),

@@ -3,12 +3,14 @@
 from mlatem import settings
 from mlatem.logs import to_file
 from mlatem.sheet import DatasetRow
-from mlatem.steps.factorize import factorize_settings, solve_compositions
+from mlatem.steps.blocks import solve_compositions
+from mlatem.steps.factorize import factorize_settings
 
 with to_file(snakemake.log[0]):
     solve_compositions(
         snakemake.input.store,
         snakemake.input.calibration,
+        snakemake.input.regions,
         snakemake.input.sums,
         compositions=snakemake.output[0],
         edxs=settings.Edxs(**snakemake.params.edxs),

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Where factorize.blocks is more than 1: jobs on blocks of tiles, for very large maps. Blocks return
+# sums, so their number changes nothing in the answer.
+
+
+scattergather:
+    block=CAMPAIGN.settings.factorize.blocks,
+
+
+rule place_regions:
+    """Plan how similar pixels are pooled."""
+    input:
+        store="results/{dataset}/spim.zarr",
+        calibration="results/{dataset}/calibration.json",
+        lowrank="results/{dataset}/lowrank.zarr",
+    output:
+        temp("results/{dataset}/blocks/regions.npz"),
+    log:
+        "logs/{dataset}/place_regions.log",
+    benchmark:
+        "logs/{dataset}/place_regions.benchmark.tsv"
+    threads: 2
+    params:
+        row=row("dataset", "path", "n_phases"),
+        edxs=section("edxs"),
+        factorize=section("factorize"),
+    script:
+        "../scripts/place_regions.py"
+
+
+rule pool_regions:
+    """Sum the spectra of similar pixels in one block of tiles."""
+    input:
+        store="results/{dataset}/spim.zarr",
+        regions="results/{dataset}/blocks/regions.npz",
+    output:
+        temp("results/{dataset}/blocks/sums-{scatteritem}.npz"),
+    log:
+        "logs/{dataset}/pool_regions-{scatteritem}.log",
+    benchmark:
+        "logs/{dataset}/pool_regions-{scatteritem}.benchmark.tsv"
+    threads: 2
+    script:
+        "../scripts/pool_regions.py"
+
+
+rule solve_compositions:
+    """Compositions of the phases from the pooled spectra of all blocks."""
+    input:
+        store="results/{dataset}/spim.zarr",
+        calibration="results/{dataset}/calibration.json",
+        regions="results/{dataset}/blocks/regions.npz",
+        sums=gather.block("results/{{dataset}}/blocks/sums-{scatteritem}.npz"),
+    output:
+        "results/{dataset}/compositions.npz",
+    log:
+        "logs/{dataset}/solve_compositions.log",
+    benchmark:
+        "logs/{dataset}/solve_compositions.benchmark.tsv"
+    params:
+        row=row("dataset", "path", "n_phases"),
+        edxs=section("edxs"),
+        factorize=section("factorize"),
+    script:
+        "../scripts/solve_compositions.py"
+
+
+rule fit_abundances:
+    """Abundances of the phases in every pixel of one block of tiles."""
+    input:
+        store="results/{dataset}/spim.zarr",
+        compositions="results/{dataset}/compositions.npz",
+    output:
+        temp("results/{dataset}/blocks/abundances-{scatteritem}.npz"),
+    log:
+        "logs/{dataset}/fit_abundances-{scatteritem}.log",
+    benchmark:
+        "logs/{dataset}/fit_abundances-{scatteritem}.benchmark.tsv"
+    threads: 2
+    script:
+        "../scripts/fit_abundances.py"
+
+
+rule merge:
+    """The blocks' abundances and the compositions as one factorisation."""
+    input:
+        store="results/{dataset}/spim.zarr",
+        compositions="results/{dataset}/compositions.npz",
+        abundances=gather.block(
+            "results/{{dataset}}/blocks/abundances-{scatteritem}.npz"
+        ),
+    output:
+        directory("results/{dataset}/factorization.zarr"),
+    log:
+        "logs/{dataset}/merge.log",
+    benchmark:
+        "logs/{dataset}/merge.benchmark.tsv"
+    script:
+        "../scripts/merge.py"

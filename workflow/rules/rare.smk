@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+rule find_rare_phases:
+    """Pixels that hold more of an element than their phases."""
+    input:
+        store="results/{dataset}/spim.zarr",
+        factorization="results/{dataset}/factorization.zarr",
+    output:
+        directory("results/{dataset}/rare.zarr"),
+    log:
+        "logs/{dataset}/find_rare_phases.log",
+    benchmark:
+        "logs/{dataset}/find_rare_phases.benchmark.tsv"
+    threads: 2
+    params:
+        factorize=section("factorize"),
+    script:
+        "../scripts/find_rare_phases.py"

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from mlatem import settings
+from mlatem.logs import to_file
+from mlatem.sheet import DatasetRow
+from mlatem.steps.factorize import factorize, factorize_settings
+
+with to_file(snakemake.log[0]):
+    factorize(
+        snakemake.input.store,
+        snakemake.input.calibration,
+        snakemake.input.lowrank,
+        factorization=snakemake.output[0],
+        edxs=settings.Edxs(**snakemake.params.edxs),
+        settings=factorize_settings(
+            DatasetRow.from_strings(snakemake.params.row),
+            settings.Factorize(**snakemake.params.factorize),
+        ),
+        threads=snakemake.threads,
+    )
