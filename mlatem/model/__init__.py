@@ -9,6 +9,7 @@ from mlatem.model.dictionary import Dictionary
 from mlatem.model.factor_table import Factor, FactorTable
 from mlatem.model.factorization import Factorization
 from mlatem.model.identification import FoundElement, Identification
+from mlatem.model.leeway import Leeway
 from mlatem.model.phase_table import PhaseTable
 from mlatem.model.pixel_maps import PixelMaps
 from mlatem.model.spectrum_image import SpectrumImage
@@ -28,6 +29,7 @@ __all__ = [
     "Factorization",
     "FoundElement",
     "Identification",
+    "Leeway",
     "PhaseTable",
     "PixelMaps",
     "RefinementStatistics",
