@@ -18,9 +18,10 @@ _MAX_STEPS = 100
 #: Decrease of a pixel's loss, in nats, that is not worth another step.
 _TOLERANCE = 1e-6
 _START_SWEEPS = 2
-#: The information is evaluated where every phase has at least this many counts: with none at all,
-#: a line without background would make the uncertainty of an absent phase zero.
-_LEAST_COUNTS = 1.0
+#: The information is evaluated with so many counts of every phase above the most probable ones.
+#: Of n counts this is the variance of their mean given a flat prior, n + 1; with none at all, a
+#: line without background would make the uncertainty of an absent phase zero.
+_COUNTS_MORE = 1.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def fit_abundances(counts: SparseCounts, spectrum: NDArray[np.float64]) -> Pixel
     Notes
     -----
     The covariance is the inverse of the expected information on the abundances of *all* phases,
-    not only of those that are present, evaluated with at least one count of each.
+    not only of those that are present, evaluated with one count more of each.
     """
     _check(counts, spectrum)
     abundance, converged = most_likely(counts, spectrum)
@@ -90,7 +91,7 @@ def fit_abundances(counts: SparseCounts, spectrum: NDArray[np.float64]) -> Pixel
     covariance[filled] = information.covariance(
         information.fisher_information(
             information.alike_channels(spectrum),
-            np.maximum(abundance[filled], _LEAST_COUNTS).astype(np.float32),
+            (abundance[filled] + _COUNTS_MORE).astype(np.float32),
         )
     )
     return PixelAbundances(

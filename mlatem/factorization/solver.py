@@ -14,6 +14,7 @@ from mlatem import settings
 from mlatem.errors import ConvergenceError, InputError
 from mlatem.factorization import alignment, multiplicative, vertices
 from mlatem.factorization.covariance import weight_covariance
+from mlatem.factorization.intervals import composition_leeway, in_coefficients
 from mlatem.factorization.pooled import (
     Array,
     PooledData,
@@ -22,7 +23,7 @@ from mlatem.factorization.pooled import (
 )
 from mlatem.factorization.scoring import ScoringResult, fit
 from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse
-from mlatem.model import Dictionary, RegionStatistics, SparseCounts
+from mlatem.model import Dictionary, Leeway, RegionStatistics, SparseCounts
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ class CompositionSolution:
     phase_columns: NDArray[np.float64] | None = None
     """Shape (n_phases, n_columns, n_energy), where every phase has columns of its own; None where
     all have those of the dictionary."""
+    leeway: Leeway | None = None
+    """Of the coefficients: what intervals are made of."""
 
     @property
     def n_phases(self) -> int:
@@ -172,6 +175,7 @@ def solve_compositions(
         converged=n_failed == 0,
         reason=_reason(n_failed, len(answers), options),
         phase_columns=None if own_columns is None else columns,
+        leeway=_leeway(thinnings, weights, scale, options),
     )
     _check_finite(solution)
     logger.info(
@@ -379,6 +383,17 @@ def _scatter(weights: Array) -> Array:
     centred = weights - weights.mean(axis=0)
     scatter: Array = np.einsum("ski,skj->kij", centred, centred) / (n_thinnings - 1)
     return scatter
+
+
+def _leeway(
+    thinnings: Sequence[PooledData], weights: Array, scale: Array, options: settings.Factorize
+) -> Leeway:
+    """What the counts of all thinnings allow beside their answers, in coefficients."""
+    abundances = [
+        abundances_at(data, weight, options).abundance
+        for data, weight in zip(thinnings, weights, strict=True)
+    ]
+    return in_coefficients(composition_leeway(thinnings, abundances, weights), scale)
 
 
 def _reason(n_failed: int, n_thinnings: int, options: settings.Factorize) -> str:

@@ -10,6 +10,7 @@ from mlatem.model.dictionary import Dictionary
 from mlatem.model.factor_table import Factor, FactorTable
 from mlatem.model.factorization import Factorization
 from mlatem.model.identification import FoundElement, Identification
+from mlatem.model.leeway import Leeway
 from mlatem.model.phase_table import PhaseTable
 from mlatem.model.pixel_maps import PixelMaps
 from mlatem.model.rare_search import RareSearch
@@ -33,6 +34,7 @@ __all__ = [
     "FoundElement",
     "Identification",
     "Layer",
+    "Leeway",
     "PhaseTable",
     "PixelMaps",
     "RareSearch",

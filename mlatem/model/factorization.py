@@ -14,6 +14,17 @@ from numpy.typing import NDArray
 
 from mlatem.errors import InputError
 from mlatem.model.dictionary import Dictionary, Kind
+from mlatem.model.leeway import Leeway
+
+#: Names of the leeway's fields in the labelled form, with their dimensions.
+_LEEWAY = {
+    "coefficient": ("thinning_coefficient", ("thinning", "phase", "column")),
+    "covariance": ("thinning_covariance", ("thinning", "phase", "column", "column_2")),
+    "shift": ("likeliest_shift", ("thinning", "phase", "column")),
+    "direction": ("freed_direction", ("thinning", "freed", "phase", "column")),
+    "variance": ("freed_variance", ("thinning", "freed")),
+    "best": ("freed_best", ("thinning", "freed")),
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,8 @@ class Factorization:
     """JSON-safe: settings, seed, input hashes, decisions, verdicts."""
     phase_columns: NDArray[np.float64] | None = None
     """Shape (n_phases, n_columns, n_energy); None where all phases have the dictionary's."""
+    leeway: Leeway | None = None
+    """Compositions that the counts allow beside the answer; None where they are not known."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -64,6 +77,18 @@ class Factorization:
         """Shape (n_phases, n_energy); phase spectra that add up to one."""
         spectrum: NDArray[np.float64] = np.einsum("kj,kje->ke", self.coefficient, self.columns)
         return spectrum
+
+    @property
+    def sigma_spectrum(self) -> NDArray[np.float64]:
+        """Shape (n_phases, n_energy); standard deviations of the phase spectra.
+
+        With what answers hide by their zeros (`Leeway.spectrum_sigma`), where that is known.
+        """
+        if self.leeway is not None:
+            return self.leeway.spectrum_sigma(self.columns)
+        carried = self.coefficient_covariance @ self.columns
+        sigma: NDArray[np.float64] = np.sqrt(np.clip((carried * self.columns).sum(axis=1), 0, None))
+        return sigma
 
     @property
     def columns(self) -> NDArray[np.float64]:
@@ -98,6 +123,11 @@ class Factorization:
         }
         if self.phase_columns is not None:
             expected["phase_columns"] = (k, m, n_energy)
+        if self.leeway is not None and self.leeway.coefficient.shape[1:] != (k, m):
+            raise InputError(
+                f"factorization: the leeway is of {self.leeway.coefficient.shape[1:]} phases and "
+                f"columns, expected {(k, m)}"
+            )
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise InputError(
@@ -124,6 +154,7 @@ class Factorization:
         dataset = xr.Dataset(
             {
                 "spectrum": (("phase", "energy"), self.spectrum),
+                "sigma_spectrum": (("phase", "energy"), self.sigma_spectrum),
                 "coefficient": (("phase", "column"), self.coefficient),
                 "sigma_coefficient": (("phase", "column"), np.sqrt(np.clip(variance, 0, None))),
                 "coefficient_covariance": (
@@ -159,6 +190,9 @@ class Factorization:
         )
         if self.phase_columns is not None:
             dataset["phase_column"] = (("phase", "column", "energy"), self.phase_columns)
+        if self.leeway is not None:
+            for name, (variable, dimensions) in _LEEWAY.items():
+                dataset[variable] = (dimensions, getattr(self.leeway, name))
         return dataset
 
     @classmethod
@@ -201,4 +235,12 @@ class Factorization:
             x_nm=dataset["x"].values,
             attrs=json.loads(dataset.attrs["details"]),
             phase_columns=dataset["phase_column"].values if "phase_column" in dataset else None,
+            leeway=_leeway_of(dataset),
         )
+
+
+def _leeway_of(dataset: xr.Dataset) -> Leeway | None:
+    """The leeway in the labelled form; None where there is none."""
+    if "freed_direction" not in dataset:
+        return None
+    return Leeway(**{name: dataset[variable].values for name, (variable, _) in _LEEWAY.items()})

@@ -27,6 +27,12 @@ COLUMNS = (
 
 #: Columns that a table may have beside `COLUMNS`.
 OPTIONAL_COLUMNS = (
+    "atomic_percent_low",
+    "atomic_percent_high",
+    "atomic_percent_low_68",
+    "atomic_percent_high_68",
+    "weight_percent_low",
+    "weight_percent_high",
     "upper_limit",
     "mass_thickness_kg_m2",
     "mass_thickness_sigma_kg_m2",
@@ -46,8 +52,11 @@ class PhaseTable:
     in wt%; `area_fraction` from 0 to 1. What was not quantified is NaN, never 0. `sigma_stat` is
     one standard deviation from the counting statistics, `sigma_sys` from the factors.
 
-    Optional: `upper_limit` (at%, one-sided 95 %) of what lies below its detection limit, NaN for
-    what was seen; `mass_thickness_kg_m2` of the phase where it has the most counts, and its sigma;
+    Optional: the ends of intervals of 95 %, `atomic_percent_low` and `atomic_percent_high`, the
+    same of `weight_percent`, and with `_68` of 68 %; they hold statistics, lost elements and the
+    scatter of the thinnings. `upper_limit` (at%, one-sided 95 %) of what lies below its detection
+    limit or whose interval reaches zero, NaN for what was seen; `mass_thickness_kg_m2` of the phase
+    where it has the most counts, and its sigma;
     `absorption_factor`, the share of an element's photons that leave the phase; `oxide` and
     `oxide_weight_percent` where oxygen comes by stoichiometry.
     """

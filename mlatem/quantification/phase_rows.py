@@ -17,6 +17,7 @@ from mlatem.quantification.composition import (
     weight_fractions,
 )
 from mlatem.quantification.detection import detection_limits, null_sigma
+from mlatem.quantification.intervals import percent_intervals, upper_percent
 from mlatem.quantification.limits import upper_limit
 from mlatem.quantification.oxides import (
     oxide_name,
@@ -46,6 +47,10 @@ def phase_rows(
     settings: Quantify,
 ) -> pd.DataFrame:
     """One row per element of one phase, numbers only.
+
+    An element is not seen, and has an upper limit, where it is below its detection limit or its
+    interval reaches zero. The limit is the larger one of those of the pixels that the phase
+    dominates, and of the interval, in which phases may mix.
 
     Parameters
     ----------
@@ -79,16 +84,21 @@ def phase_rows(
             "sigma_sys": 100 * _sigma(jacobian, factor_covariance),
             "weight_percent": 100 * weight_fractions(fractions, weights),
             "detection_limit": 100 * _of_elements(limits, measured, elements, settings),
+            **percent_intervals(factorization.leeway, phase, coefficient, matrix, weights),
         }
     )
     unseen = rows["atomic_percent"] < rows["detection_limit"]
+    if factorization.leeway is not None:
+        unseen |= rows["atomic_percent_low"] == 0
+    of_mixing = upper_percent(factorization.leeway, phase, coefficient, matrix)
     upper = np.full(len(elements), np.nan)
     for place in np.flatnonzero(unseen):
         others = amounts.sum() - amounts[place]
         most = _largest_amount(
             factorization, phase, dictionary, coefficient, matrix[place], n_counts
         )
-        upper[place] = 100 * most / (most + others) if most + others > 0 else np.nan
+        alone = 100 * most / (most + others) if most + others > 0 else np.nan
+        upper[place] = np.fmax(alone, of_mixing[place])
     rows["upper_limit"] = upper
     if settings.oxygen == "stoichiometry":
         valence = valences_of(elements, settings.valences)

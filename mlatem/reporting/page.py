@@ -66,6 +66,7 @@ def render_report(inputs: ReportInputs) -> RenderedReport:
         decisions=inputs.all_decisions,
         elements=list(dict.fromkeys(inputs.table.frame["element"])),
         phases=tables.phase_rows(inputs.table, inputs.factorization),
+        has_intervals="atomic_percent_low" in inputs.table.frame,
         spectra=_spectrum_notes(inputs.factorization),
         acquisition=tables.acquisition_rows(inputs.acquisition),
         calibration=tables.calibration_rows(inputs.calibration),

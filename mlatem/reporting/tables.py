@@ -48,6 +48,8 @@ class Cell:
     is_seen: bool
     oxide: str = ""
     """Weight percent of the element's oxide, where asked for."""
+    interval: str = ""
+    """Of 95 %, where it is known."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,17 @@ def phase_rows(table: PhaseTable, factorization: Factorization) -> tuple[PhaseRo
 
 def _label(group: pd.DataFrame) -> str:
     """The most abundant elements of a phase: a name to talk about it, no formula."""
-    seen = group[(group["atomic_percent"] >= _LABEL_PERCENT) & ~_is_below_limit(group)]
+    seen = group[(group["atomic_percent"] >= _LABEL_PERCENT) & ~_is_unseen(group)]
     main = seen.sort_values("atomic_percent", ascending=False, kind="stable").head(_LABEL_ELEMENTS)
     return "\N{EN DASH}".join(str(element) for element in main["element"])
 
 
-def _is_below_limit(group: pd.DataFrame) -> pd.Series[bool]:
-    return group["atomic_percent"] < group["detection_limit"]
+def _is_unseen(group: pd.DataFrame) -> pd.Series[bool]:
+    """Below the detection limit, or with an interval that reaches zero."""
+    below = group["atomic_percent"] < group["detection_limit"]
+    if "atomic_percent_low" not in group:
+        return below
+    return below | (group["atomic_percent_low"] == 0)
 
 
 def _cell(row: pd.Series[Any]) -> Cell:
@@ -102,7 +108,7 @@ def _cell(row: pd.Series[Any]) -> Cell:
     )
     if not math.isfinite(percent):
         return Cell("not quantified", "", "", "", False)
-    if math.isfinite(limit) and percent < limit:
+    if (math.isfinite(limit) and percent < limit) or row.get("atomic_percent_low") == 0:
         most = float(row.get("upper_limit", math.nan))
         shown = most if math.isfinite(most) else limit
         return Cell(f"< {fixed(shown, decimals_of(shown))}", "", "", "", False)
@@ -115,12 +121,20 @@ def _cell(row: pd.Series[Any]) -> Cell:
         fixed(weight, decimals) if math.isfinite(weight) else "",
         True,
         _oxide(row, decimals),
+        _interval(row, decimals),
     )
 
 
 def _oxide(row: pd.Series[Any], decimals: int) -> str:
     percent = float(row.get("oxide_weight_percent", math.nan))
     return f"{fixed(percent, decimals)} {row['oxide']}" if math.isfinite(percent) else ""
+
+
+def _interval(row: pd.Series[Any], decimals: int) -> str:
+    low, high = (float(row.get(f"atomic_percent_{end}", math.nan)) for end in ("low", "high"))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"{fixed(low, decimals)}\N{EN DASH}{fixed(high, decimals)}"
 
 
 def _mass_thickness(group: pd.DataFrame) -> str:

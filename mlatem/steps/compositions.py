@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from os import PathLike
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mlatem import settings as _settings
 from mlatem.factorization.solver import CompositionSolution
 from mlatem.io.arrays import load_arrays, save_arrays
-from mlatem.model import Dictionary
+from mlatem.model import Dictionary, Leeway
 from mlatem.steps.inputs import content_of
 
 
@@ -24,12 +24,14 @@ def save_compositions(
     settings: _settings.Factorize,
 ) -> None:
     """Write a solution with the dictionary and the settings that it was found with."""
-    solved, solved_attrs = _split(solution)
+    solved, solved_attrs = _split(replace(solution, leeway=None))
     columns, column_attrs = _split(dictionary)
+    leeway = {} if solution.leeway is None else vars(solution.leeway)
     save_arrays(
         path,
         {f"solution.{name}": values for name, values in solved.items()}
-        | {f"dictionary.{name}": values for name, values in columns.items()},
+        | {f"dictionary.{name}": values for name, values in columns.items()}
+        | {f"leeway.{name}": values for name, values in leeway.items()},
         {
             "solution": solved_attrs,
             "dictionary": column_attrs,
@@ -49,7 +51,7 @@ def load_compositions(
         If the file is missing, damaged, or of another step or version.
     """
     arrays, attrs = load_arrays(path)
-    records: dict[str, dict[str, Any]] = {}
+    records: dict[str, dict[str, Any]] = {"leeway": {}}
     with content_of(path, "compositions", "solve_compositions"):
         for record in ("solution", "dictionary"):
             described = attrs[record].items()
@@ -57,8 +59,9 @@ def load_compositions(
         for name, values in arrays.items():
             record, _, field = name.partition(".")
             records[record][field] = values
+        leeway = Leeway(**records["leeway"]) if records["leeway"] else None
         return (
-            CompositionSolution(**records["solution"]),
+            CompositionSolution(**{**records["solution"], "leeway": leeway}),
             Dictionary(**records["dictionary"]),
             _settings.Factorize(**attrs["settings"]),
         )

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from mlatem.errors import InputError
-from mlatem.model import Dictionary, Factorization
+from mlatem.model import Dictionary, Factorization, Leeway
 
 
 @pytest.fixture
@@ -79,6 +79,9 @@ def assert_same(a: Factorization, b: Factorization) -> None:
             np.testing.assert_array_equal(first.factor_sigma, second.factor_sigma)
         elif isinstance(first, np.ndarray):
             np.testing.assert_array_equal(first, second, err_msg=field.name)
+        elif isinstance(first, Leeway):
+            for name, values in vars(first).items():
+                np.testing.assert_array_equal(values, getattr(second, name), err_msg=name)
         else:
             assert first == second
 
@@ -97,6 +100,43 @@ def test_dataset_round_trip(factorization: Factorization):
     np.testing.assert_allclose(
         dataset["sigma_coefficient"][1, 2] ** 2, factorization.coefficient_covariance[1, 2, 2]
     )
+
+
+def leeway_of(factorization: Factorization) -> Leeway:
+    """Of two thinnings; one weight of the second phase can be freed."""
+    direction = np.zeros((2, 1, 2, 3))
+    direction[:, 0, 1] = [-0.5, 0.5, 0.0]
+    return Leeway(
+        coefficient=np.stack([factorization.coefficient] * 2),
+        covariance=np.stack([factorization.coefficient_covariance] * 2),
+        shift=np.zeros((2, 2, 3)),
+        direction=direction,
+        variance=np.full((2, 1), 0.04),
+        best=np.zeros((2, 1)),
+    )
+
+
+def test_leeway_goes_with_the_dataset(factorization: Factorization):
+    known = replace(factorization, leeway=leeway_of(factorization))
+    assert_same(Factorization.from_dataset(known.to_dataset()), known)
+    with pytest.raises(InputError, match="the leeway is of"):
+        replace(known, leeway=replace(known.leeway, **_of_one_phase(known.leeway)))
+
+
+def _of_one_phase(leeway: Leeway) -> dict[str, np.ndarray]:
+    phases = {"coefficient": 1, "covariance": 1, "shift": 1, "direction": 2}
+    return {name: np.take(getattr(leeway, name), [0], axis) for name, axis in phases.items()}
+
+
+def test_sigma_of_spectra_holds_what_the_answer_hides(factorization: Factorization):
+    plain = factorization.to_dataset()["sigma_spectrum"].values
+    columns = factorization.dictionary.columns
+    expected = columns.T @ factorization.coefficient_covariance[0] @ columns
+    np.testing.assert_allclose(plain[0], np.sqrt(np.diag(expected)))
+    known = replace(factorization, leeway=leeway_of(factorization))
+    np.testing.assert_allclose(known.sigma_spectrum[0], plain[0])
+    assert np.all(known.sigma_spectrum[1] >= plain[1] * (1 - 1e-12))
+    assert np.any(known.sigma_spectrum[1] > 1.001 * plain[1])
 
 
 def test_one_phase_keeps_its_dimensions(factorization: Factorization):

@@ -57,6 +57,19 @@ def test_page_tells_the_numbers_of_the_table(report):
     assert " 0.00 ± " not in text
 
 
+def test_page_tells_intervals_and_what_may_be_nothing(make):
+    frame = make.table().frame.copy()
+    assert "interval of 95 %" not in _Page(render_report(make.inputs()).html).text
+    frame["atomic_percent_low"] = (frame["atomic_percent"] - 1.5).clip(lower=0)
+    frame["atomic_percent_high"] = frame["atomic_percent"] + 2.25
+    is_silicon, is_first = frame["element"] == "Si", frame["phase"] == 1
+    frame.loc[is_silicon & is_first, ["atomic_percent_low", "upper_limit"]] = [0.0, 36.1]
+    text = _Page(render_report(replace(make.inputs(), table=PhaseTable(frame))).html).text
+    for words in ("interval of 95 %", "65.20\N{EN DASH}68.95", "< 36 "):
+        assert words in text, words
+    assert "33.30" not in text
+
+
 def test_unquantified_element_is_no_zero(make):
     frame = make.table().frame.copy()
     is_iron = frame["element"] == "Fe"
