@@ -77,6 +77,7 @@ def merge(
         y_nm=y_nm,
         x_nm=x_nm,
         phase_columns=solution.phase_columns,
+        ambiguity=solution.ambiguity,
         attrs={**(attrs or {}), **_solve_attrs(solution, n_unconverged)},
     )
 

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from mlatem.errors import InputError
+from mlatem.model.ambiguity import Ambiguity
 from mlatem.model.dictionary import Dictionary, Kind
 
 
@@ -50,6 +51,8 @@ class Factorization:
     """JSON-safe: settings, seed, input hashes, decisions, verdicts."""
     phase_columns: NDArray[np.float64] | None = None
     """Shape (n_phases, n_columns, n_energy); None where all phases have the dictionary's."""
+    ambiguity: Ambiguity | None = None
+    """What the data leave open; None where it was not looked for."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -64,6 +67,17 @@ class Factorization:
         """Shape (n_phases, n_energy); phase spectra that add up to one."""
         spectrum: NDArray[np.float64] = np.einsum("kj,kje->ke", self.coefficient, self.columns)
         return spectrum
+
+    @property
+    def alternative_spectrum(self) -> NDArray[np.float64]:
+        """Shape (n_phases, n_energy); spectra of the other answer, which add up to one.
+
+        The answer's own where no other one was looked for.
+        """
+        if self.ambiguity is None:
+            return self.spectrum
+        other = np.einsum("kj,kje->ke", self.ambiguity.alternative_coefficient, self.columns)
+        return np.asarray(other / other.sum(axis=1, keepdims=True))
 
     @property
     def columns(self) -> NDArray[np.float64]:
@@ -98,6 +112,8 @@ class Factorization:
         }
         if self.phase_columns is not None:
             expected["phase_columns"] = (k, m, n_energy)
+        if self.ambiguity is not None:
+            self.ambiguity.validate(k, m)
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise InputError(
@@ -159,6 +175,11 @@ class Factorization:
         )
         if self.phase_columns is not None:
             dataset["phase_column"] = (("phase", "column", "energy"), self.phase_columns)
+        if self.ambiguity is not None:
+            dataset = dataset.assign(self.ambiguity.to_variables())
+            dataset["alternative_spectrum"] = (("phase", "energy"), self.alternative_spectrum)
+            dataset.attrs["geometry_class"] = self.ambiguity.geometry_class
+            dataset.attrs["ambiguity"] = json.dumps(self.ambiguity.to_attrs())
         return dataset
 
     @classmethod
@@ -201,4 +222,9 @@ class Factorization:
             x_nm=dataset["x"].values,
             attrs=json.loads(dataset.attrs["details"]),
             phase_columns=dataset["phase_column"].values if "phase_column" in dataset else None,
+            ambiguity=(
+                Ambiguity.from_dataset(dataset, json.loads(dataset.attrs["ambiguity"]))
+                if "ambiguity" in dataset.attrs
+                else None
+            ),
         )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from os import PathLike
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mlatem import settings as _settings
 from mlatem.factorization.solver import CompositionSolution
 from mlatem.io.arrays import load_arrays, save_arrays
-from mlatem.model import Dictionary
+from mlatem.model import Ambiguity, Dictionary
 from mlatem.steps.inputs import content_of
 
 
@@ -24,15 +24,18 @@ def save_compositions(
     settings: _settings.Factorize,
 ) -> None:
     """Write a solution with the dictionary and the settings that it was found with."""
-    solved, solved_attrs = _split(solution)
+    solved, solved_attrs = _split(replace(solution, ambiguity=None))
     columns, column_attrs = _split(dictionary)
+    opened, opened_attrs = _split(solution.ambiguity) if solution.ambiguity else ({}, None)
     save_arrays(
         path,
         {f"solution.{name}": values for name, values in solved.items()}
-        | {f"dictionary.{name}": values for name, values in columns.items()},
+        | {f"dictionary.{name}": values for name, values in columns.items()}
+        | {f"ambiguity.{name}": values for name, values in opened.items()},
         {
             "solution": solved_attrs,
             "dictionary": column_attrs,
+            "ambiguity": opened_attrs,
             "settings": settings.model_dump(mode="json"),
         },
     )
@@ -51,14 +54,15 @@ def load_compositions(
     arrays, attrs = load_arrays(path)
     records: dict[str, dict[str, Any]] = {}
     with content_of(path, "compositions", "solve_compositions"):
-        for record in ("solution", "dictionary"):
-            described = attrs[record].items()
+        for record in ("solution", "dictionary", "ambiguity"):
+            described = (attrs.get(record) or {}).items()
             records[record] = {k: tuple(v) if isinstance(v, list) else v for k, v in described}
         for name, values in arrays.items():
             record, _, field = name.partition(".")
             records[record][field] = values
+        found = Ambiguity(**records["ambiguity"]) if records["ambiguity"] else None
         return (
-            CompositionSolution(**records["solution"]),
+            CompositionSolution(**{**records["solution"], "ambiguity": found}),
             Dictionary(**records["dictionary"]),
             _settings.Factorize(**attrs["settings"]),
         )

@@ -52,7 +52,7 @@ rule solve_compositions:
     benchmark:
         "logs/{dataset}/solve_compositions.benchmark.tsv"
     params:
-        row=row("dataset", "path", "n_phases"),
+        row=row("dataset", "path", "n_phases", "geometry"),
         edxs=section("edxs"),
         factorize=section("factorize"),
     script:
