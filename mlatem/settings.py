@@ -195,6 +195,12 @@ class Factorize(_Record):
     n_phases: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto", description="Number of phases; the sample sheet's column takes precedence."
     )
+    geometry: Literal["auto", "embedded", "contiguous"] = Field(
+        "auto",
+        description="Whether phases occur alone somewhere (contiguous: grains, layers) or, but for "
+        "the matrix, never (embedded); auto by the data. The sample sheet's column takes "
+        "precedence.",
+    )
     blocks: int = Field(
         1, ge=1, description="Jobs into which every map is split; 1 unless maps are very large."
     )

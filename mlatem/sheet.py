@@ -93,6 +93,11 @@ class DatasetRow(BaseModel):
     n_phases: Literal["auto"] | Annotated[int, Field(ge=1)] | None = Field(
         None, description="Number of phases or auto; empty takes the configuration's."
     )
+    geometry: Literal["auto", "embedded", "contiguous"] | None = Field(
+        None,
+        description="embedded, contiguous or auto: whether phases occur alone somewhere; empty "
+        "takes the configuration's.",
+    )
     thickness_nm: Positive | None = Field(None, description="Specimen thickness, nm.")
     density_g_cm3: Positive | None = Field(None, description="Specimen density, g/cm3.")
     beam_energy_kev: Positive | None = Field(None, description="Beam energy, keV.")

@@ -78,6 +78,7 @@ def merge(
         x_nm=x_nm,
         phase_columns=solution.phase_columns,
         leeway=solution.leeway,
+        ambiguity=solution.ambiguity,
         attrs={**(attrs or {}), **_solve_attrs(solution, n_unconverged)},
     )
 

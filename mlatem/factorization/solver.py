@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlatem import settings
 from mlatem.errors import ConvergenceError, InputError
-from mlatem.factorization import alignment, multiplicative, vertices
+from mlatem.factorization import alignment, geometry, multiplicative, vertices
 from mlatem.factorization.covariance import weight_covariance
+from mlatem.factorization.geometry_class import ambiguity
 from mlatem.factorization.intervals import composition_leeway, in_coefficients
+from mlatem.factorization.number import Neighbours, neighbours
 from mlatem.factorization.pooled import (
     Array,
     PooledData,
@@ -23,7 +25,7 @@ from mlatem.factorization.pooled import (
 )
 from mlatem.factorization.scoring import ScoringResult, fit
 from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse
-from mlatem.model import Dictionary, Leeway, RegionStatistics, SparseCounts
+from mlatem.model import Ambiguity, Dictionary, Leeway, RegionStatistics, SparseCounts
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ _DIFFERENT_DEG = 6.0
 #: columns changes by more than this, or the rounds are used up.
 _OWN_TOLERANCE = 1e-3
 _OWN_ROUNDS = 6
+#: Rounds of the fits with other numbers of phases, which serve a comparison.
+_BRIEF_ROUNDS = 60
 #: A phase with a smaller share of the counts is none.
 _LEAST_SHARE = 1e-6
 
@@ -75,6 +79,8 @@ class CompositionSolution:
     all have those of the dictionary."""
     leeway: Leeway | None = None
     """Of the coefficients: what intervals are made of."""
+    ambiguity: Ambiguity | None = None
+    """What the data leave open; None where it was not looked for."""
 
     @property
     def n_phases(self) -> int:
@@ -149,12 +155,23 @@ def solve_compositions(
     n_carried = max(1, min(vertices.n_carried(data) for data in thinnings))
     _check_number(n_phases, thinnings, dictionary, n_carried)
     penalized = _penalized(dictionary)
-    answers = [_solve_one(data, n_phases, n_carried, penalized, options) for data in thinnings]
+    blind = [_blind_start(data, n_phases, n_carried, options) for data in thinnings]
+    answers = []
+    for data, (start, losses) in zip(thinnings, blind, strict=True):
+        sparse = fit_sparse(data, start, penalized, options)
+        answers.append(replace(sparse, loss=losses + sparse.loss))
     answers = _reconciled(thinnings, answers, penalized, options)
-    weights = _ordered(thinnings, answers)
     columns = dictionary.columns
+    atoms = geometry.Atoms(dictionary.quantified, columns.sum(axis=-1))
+    view = geometry.settled(
+        thinnings, answers, [start for start, _ in blind], penalized, atoms, options
+    )
+    answers = view.answers
+    weights = _ordered(thinnings, answers)
     if own_columns is not None:
-        answers, columns = _with_own_columns(thinnings, weights, dictionary, own_columns, options)
+        answers, columns = _with_own_columns(
+            thinnings, weights, dictionary, own_columns, view.geometry, options
+        )
         thinnings = [data.with_columns(columns) for data in thinnings]
         weights = np.stack([answer.weight for answer in answers])
     weight = _combined(weights, thinnings[0])
@@ -176,6 +193,16 @@ def solve_compositions(
         reason=_reason(n_failed, len(answers), options),
         phase_columns=None if own_columns is None else columns,
         leeway=_leeway(thinnings, weights, scale, options),
+        ambiguity=ambiguity(
+            thinnings[0],
+            abundance,
+            weight,
+            view,
+            np.degrees(alignment.spread(spectra)),
+            _neighbours(thinnings[0], n_phases, n_carried, blind[0][1][-1], options),
+            dictionary,
+            options,
+        ),
     )
     _check_finite(solution)
     logger.info(
@@ -211,14 +238,10 @@ def _too_many(n_phases: int, n_carried: int) -> InputError:
     )
 
 
-def _solve_one(
-    data: PooledData,
-    n_phases: int,
-    n_carried: int,
-    penalized: NDArray[np.bool_],
-    options: settings.Factorize,
-) -> SparseResult:
-    """The answer of one thinning."""
+def _blind_start(
+    data: PooledData, n_phases: int, n_carried: int, options: settings.Factorize
+) -> tuple[Array, tuple[float, ...]]:
+    """Weights of the vertices of one thinning, and the losses on the way there."""
     chosen = vertices.vertices_of_scores(data, n_phases)
     if len(chosen) < n_phases:
         raise _too_many(n_phases, n_carried)
@@ -227,14 +250,7 @@ def _solve_one(
     corner = vertices.vertices_of_fit(data, likeliest.abundance, likeliest.weight)
     if len(corner) < n_phases:
         raise _too_many(n_phases, n_carried)
-    sparse = fit_sparse(data, corner, penalized, options)
-    return SparseResult(
-        sparse.abundance,
-        sparse.weight,
-        likeliest.loss + sparse.loss,
-        sparse.score,
-        sparse.converged,
-    )
+    return corner, likeliest.loss
 
 
 def _likeliest(
@@ -309,6 +325,7 @@ def _with_own_columns(
     weights: Array,
     dictionary: Dictionary,
     own_columns: OwnColumns,
+    view: geometry.Geometry,
     options: settings.Factorize,
 ) -> tuple[list[SparseResult], Array]:
     """Answers, phases in the order given, with columns that agree with their compositions.
@@ -322,7 +339,7 @@ def _with_own_columns(
         One for each thinning.
     columns : ndarray of shape (n_phases, n_columns, n_energy)
     """
-    quantified, penalized = dictionary.quantified, _penalized(dictionary)
+    quantified = dictionary.quantified
     weight = _combined(weights, thinnings[0])
     data, abundance = thinnings[0], abundances_at(thinnings[0], weight, options).abundance
 
@@ -338,13 +355,13 @@ def _with_own_columns(
 
     columns, shares = agreeing(dictionary.columns)
     for _ in range(_OWN_ROUNDS):
-        first = fit_sparse(data.with_columns(columns), weight, penalized, options)
+        first = view.fit(data.with_columns(columns), weight, options)
         weight, abundance, before = first.weight, first.abundance, shares
         columns, shares = agreeing(columns)
         if np.max(np.abs(shares - before)) < _OWN_TOLERANCE:
             break
     answers = [
-        fit_sparse(data.with_columns(columns), start, penalized, options)
+        view.fit(data.with_columns(columns), start, options)
         for data, start in zip(thinnings, [weight, *weights[1:]], strict=True)
     ]
     return answers, columns
@@ -394,6 +411,20 @@ def _leeway(
         for data, weight in zip(thinnings, weights, strict=True)
     ]
     return in_coefficients(composition_leeway(thinnings, abundances, weights), scale)
+
+
+def _neighbours(
+    data: PooledData,
+    n_phases: int,
+    n_carried: int,
+    likeliest_loss: float,
+    options: settings.Factorize,
+) -> Neighbours:
+    """Answers with a phase less and a phase more, of one thinning and not taken to their end."""
+    brief = options.model_copy(update={"max_rounds": min(options.max_rounds, _BRIEF_ROUNDS)})
+    return neighbours(
+        data, n_phases, likeliest_loss, lambda n: _blind_start(data, n, n_carried, brief)
+    )
 
 
 def _reason(n_failed: int, n_thinnings: int, options: settings.Factorize) -> str:

@@ -75,7 +75,7 @@ def fit_sparse(
     data : PooledData
     weight : ndarray of shape (n_phases, n_columns)
         Start; rows add up to one.
-    penalized : ndarray of shape (n_columns,), bool
+    penalized : ndarray of shape (n_columns,) or (n_phases, n_columns), bool
         Columns whose weights are penalized: elements, not the continuum.
     options : settings.Factorize
 
@@ -135,5 +135,5 @@ def _score(
     data: PooledData, abundance: Array, weight: Array, penalized: NDArray[np.bool_]
 ) -> float:
     error_a, error_w = _conditional_errors(data, abundance, weight)
-    penalty = np.log1p(abundance / error_a).sum() + np.log1p(weight / error_w)[:, penalized].sum()
+    penalty = np.log1p(abundance / error_a).sum() + np.sum(np.log1p(weight / error_w) * penalized)
     return data.loss(data.model(abundance, weight)) + float(penalty)

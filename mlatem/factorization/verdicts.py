@@ -5,11 +5,28 @@ from __future__ import annotations
 
 from mlatem import settings
 from mlatem.factorization.solver import CompositionSolution
-from mlatem.model import Decision, Verdict
+from mlatem.model import Ambiguity, Decision, Verdict
+from mlatem.model.verdict import Status
 
 #: Thinnings that disagree by more caught most wrong answers on simulated specimens.
 _SPREAD_LIMIT_DEG = 6.0
 _STAGE = "factorize"
+
+_MEANING = {
+    "PURE": "every phase occurs alone somewhere: its composition is that of places without the "
+    "others",
+    "CORNER": "phases that nowhere occur alone are told from what is around them by elements that "
+    "they lack",
+    "WEAK": "what a phase that nowhere occurs alone shares with what is around it rests on a "
+    "single element",
+    "OPEN": "the counts allow other compositions too: see both answers in the report",
+}
+_STATUS: dict[str, Status] = {
+    "PURE": "good",
+    "CORNER": "good",
+    "WEAK": "warning",
+    "OPEN": "warning",
+}
 
 
 def decisions(solution: CompositionSolution, options: settings.Factorize) -> tuple[Decision, ...]:
@@ -21,6 +38,7 @@ def decisions(solution: CompositionSolution, options: settings.Factorize) -> tup
             "rank: a solid solution without end members counts as two"
         )
     noun = "phase" if solution.n_phases == 1 else "phases"
+    decided = () if solution.ambiguity is None else (_geometry(solution.ambiguity),)
     return (
         Decision(
             _STAGE,
@@ -28,6 +46,42 @@ def decisions(solution: CompositionSolution, options: settings.Factorize) -> tup
             reason,
             "column n_phases, factorize.n_phases",
         ),
+        *decided,
+    )
+
+
+def _geometry(opened: Ambiguity) -> Decision:
+    """Which reading of the map was taken, and what would settle it."""
+    alone = [str(phase + 1) for phase in range(len(opened.is_alone)) if opened.is_alone[phase]]
+    if opened.is_alone.all():
+        choice = "phases occur alone (contiguous)"
+    elif alone:
+        choice = f"phase {', '.join(alone)} occurs alone, the others do not (embedded)"
+    else:
+        choice = "no phase occurs alone (embedded)"
+    settle = f". To settle: {opened.question}" if opened.question else ""
+    return Decision(
+        _STAGE,
+        f"{opened.geometry_class}: {choice}",
+        f"{opened.reason}{settle}",
+        "column geometry, factorize.geometry",
+    )
+
+
+def _openness(opened: Ambiguity) -> Verdict:
+    """How far the answer is settled: the share of the phase that is least alone."""
+    settle = f". To settle: {opened.question}" if opened.question else ""
+    if opened.is_given:
+        message = f"{opened.reason}; by itself, the map would be {opened.geometry_class}"
+    else:
+        message = f"{opened.geometry_class}: {_MEANING[opened.geometry_class]}{settle}"
+    return Verdict(
+        "geometry",
+        float(100 * opened.purity.min()),
+        None,
+        "% alone",
+        "good" if opened.is_given else _STATUS[opened.geometry_class],
+        message,
     )
 
 
@@ -36,6 +90,7 @@ def verdicts(solution: CompositionSolution) -> tuple[Verdict, ...]:
     spread = float(solution.spread_deg.max())
     agree = spread <= _SPREAD_LIMIT_DEG
     enough = solution.n_phases <= solution.n_carried
+    open_ = () if solution.ambiguity is None else (_openness(solution.ambiguity),)
     return (
         Verdict(
             "agreement of the thinnings",
@@ -66,4 +121,5 @@ def verdicts(solution: CompositionSolution) -> tuple[Verdict, ...]:
             "good" if solution.converged else "bad",
             solution.reason or "all fits converged",
         ),
+        *open_,
     )

@@ -2,6 +2,7 @@
 """The records: small frozen containers with units, invariants and `validate()`."""
 
 from mlatem.model.acquisition import Acquisition, Value
+from mlatem.model.ambiguity import Ambiguity
 from mlatem.model.basis import Basis
 from mlatem.model.calibration import Calibration, DetectorAxis, Estimate
 from mlatem.model.counts import SparseCounts, thin
@@ -20,6 +21,7 @@ from mlatem.model.verdict import Decision, Verdict
 
 __all__ = [
     "Acquisition",
+    "Ambiguity",
     "Basis",
     "Calibration",
     "Decision",

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from mlatem.errors import InputError
+from mlatem.model.ambiguity import Ambiguity
 from mlatem.model.dictionary import Dictionary, Kind
 from mlatem.model.leeway import Leeway
 
@@ -63,6 +64,8 @@ class Factorization:
     """Shape (n_phases, n_columns, n_energy); None where all phases have the dictionary's."""
     leeway: Leeway | None = None
     """Compositions that the counts allow beside the answer; None where they are not known."""
+    ambiguity: Ambiguity | None = None
+    """What the data leave open; None where it was not looked for."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -89,6 +92,17 @@ class Factorization:
         carried = self.coefficient_covariance @ self.columns
         sigma: NDArray[np.float64] = np.sqrt(np.clip((carried * self.columns).sum(axis=1), 0, None))
         return sigma
+
+    @property
+    def alternative_spectrum(self) -> NDArray[np.float64]:
+        """Shape (n_phases, n_energy); spectra of the other answer, which add up to one.
+
+        The answer's own where no other one was looked for.
+        """
+        if self.ambiguity is None:
+            return self.spectrum
+        other = np.einsum("kj,kje->ke", self.ambiguity.alternative_coefficient, self.columns)
+        return np.asarray(other / other.sum(axis=1, keepdims=True))
 
     @property
     def columns(self) -> NDArray[np.float64]:
@@ -128,6 +142,8 @@ class Factorization:
                 f"factorization: the leeway is of {self.leeway.coefficient.shape[1:]} phases and "
                 f"columns, expected {(k, m)}"
             )
+        if self.ambiguity is not None:
+            self.ambiguity.validate(k, m)
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise InputError(
@@ -193,6 +209,11 @@ class Factorization:
         if self.leeway is not None:
             for name, (variable, dimensions) in _LEEWAY.items():
                 dataset[variable] = (dimensions, getattr(self.leeway, name))
+        if self.ambiguity is not None:
+            dataset = dataset.assign(self.ambiguity.to_variables())
+            dataset["alternative_spectrum"] = (("phase", "energy"), self.alternative_spectrum)
+            dataset.attrs["geometry_class"] = self.ambiguity.geometry_class
+            dataset.attrs["ambiguity"] = json.dumps(self.ambiguity.to_attrs())
         return dataset
 
     @classmethod
@@ -236,6 +257,11 @@ class Factorization:
             attrs=json.loads(dataset.attrs["details"]),
             phase_columns=dataset["phase_column"].values if "phase_column" in dataset else None,
             leeway=_leeway_of(dataset),
+            ambiguity=(
+                Ambiguity.from_dataset(dataset, json.loads(dataset.attrs["ambiguity"]))
+                if "ambiguity" in dataset.attrs
+                else None
+            ),
         )
 
 

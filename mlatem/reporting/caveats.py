@@ -23,7 +23,8 @@ def caveats(inputs: ReportInputs) -> tuple[str, ...]:
     sentences = [
         "The first \N{PLUS-MINUS SIGN} is one standard deviation from counting statistics alone. "
         "It does not hold how far phases may be mixed into each other without a change of the "
-        "likelihood: two phases that nowhere occur alone are determined by it only in part.",
+        "likelihood: two phases that nowhere occur alone are determined by it only in part"
+        + ("." if factorization.ambiguity is None else ', see "What the data leave open".'),
     ]
     if calibration.factor_table is not None:
         sentences.append(

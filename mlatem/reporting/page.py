@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mlatem.model import Factorization
 from mlatem.reporting import maps as _maps
 from mlatem.reporting import tables
+from mlatem.reporting.ambiguity import alternative_pictures, ambiguity_section
 from mlatem.reporting.calibration import calibration_pictures, detector_rows, factor_rows
 from mlatem.reporting.caveats import caveats
 from mlatem.reporting.colors import phase_color
@@ -68,6 +69,7 @@ def render_report(inputs: ReportInputs) -> RenderedReport:
         phases=tables.phase_rows(inputs.table, inputs.factorization),
         has_intervals="atomic_percent_low" in inputs.table.frame,
         spectra=_spectrum_notes(inputs.factorization),
+        opened=ambiguity_section(inputs.factorization),
         acquisition=tables.acquisition_rows(inputs.acquisition),
         calibration=tables.calibration_rows(inputs.calibration),
         detectors=detector_rows(inputs.calibration),
@@ -101,6 +103,7 @@ def _pictures(inputs: ReportInputs) -> dict[str, Picture]:
         pictures[f"element_{element}"] = _maps.element_picture(maps, index, dpi=dpi)
         pictures[f"sigma_{element}"] = _maps.element_sigma_picture(maps, index, dpi=dpi)
     pictures.update(_maps.deviance_pictures(factorization, dpi=dpi))
+    pictures.update(alternative_pictures(factorization, dpi=dpi))
     if inputs.mass_thickness is not None:
         pictures["mass_thickness"] = _maps.mass_thickness_picture(
             inputs.mass_thickness, factorization, dpi=dpi

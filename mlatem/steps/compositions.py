@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mlatem import settings as _settings
 from mlatem.factorization.solver import CompositionSolution
 from mlatem.io.arrays import load_arrays, save_arrays
-from mlatem.model import Dictionary, Leeway
+from mlatem.model import Ambiguity, Dictionary, Leeway
 from mlatem.steps.inputs import content_of
 
 
@@ -24,17 +24,20 @@ def save_compositions(
     settings: _settings.Factorize,
 ) -> None:
     """Write a solution with the dictionary and the settings that it was found with."""
-    solved, solved_attrs = _split(replace(solution, leeway=None))
+    solved, solved_attrs = _split(replace(solution, leeway=None, ambiguity=None))
     columns, column_attrs = _split(dictionary)
     leeway = {} if solution.leeway is None else vars(solution.leeway)
+    opened, opened_attrs = _split(solution.ambiguity) if solution.ambiguity else ({}, None)
     save_arrays(
         path,
         {f"solution.{name}": values for name, values in solved.items()}
         | {f"dictionary.{name}": values for name, values in columns.items()}
-        | {f"leeway.{name}": values for name, values in leeway.items()},
+        | {f"leeway.{name}": values for name, values in leeway.items()}
+        | {f"ambiguity.{name}": values for name, values in opened.items()},
         {
             "solution": solved_attrs,
             "dictionary": column_attrs,
+            "ambiguity": opened_attrs,
             "settings": settings.model_dump(mode="json"),
         },
     )
@@ -53,15 +56,17 @@ def load_compositions(
     arrays, attrs = load_arrays(path)
     records: dict[str, dict[str, Any]] = {"leeway": {}}
     with content_of(path, "compositions", "solve_compositions"):
-        for record in ("solution", "dictionary"):
-            described = attrs[record].items()
+        for record in ("solution", "dictionary", "ambiguity"):
+            described = (attrs.get(record) or {}).items()
             records[record] = {k: tuple(v) if isinstance(v, list) else v for k, v in described}
         for name, values in arrays.items():
             record, _, field = name.partition(".")
             records[record][field] = values
         leeway = Leeway(**records["leeway"]) if records["leeway"] else None
+        found = Ambiguity(**records["ambiguity"]) if records["ambiguity"] else None
+        solved = {**records["solution"], "leeway": leeway, "ambiguity": found}
         return (
-            CompositionSolution(**{**records["solution"], "leeway": leeway}),
+            CompositionSolution(**solved),
             Dictionary(**records["dictionary"]),
             _settings.Factorize(**attrs["settings"]),
         )

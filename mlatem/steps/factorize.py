@@ -72,6 +72,5 @@ def factorize(
 
 def factorize_settings(row: DatasetRow, settings: _settings.Factorize) -> _settings.Factorize:
     """The settings of one dataset: what its row of the sample sheet says takes precedence."""
-    if row.n_phases is None:
-        return settings
-    return settings.model_copy(update={"n_phases": row.n_phases})
+    given = {"n_phases": row.n_phases, "geometry": row.geometry}
+    return settings.model_copy(update={k: v for k, v in given.items() if v is not None})

@@ -15,7 +15,7 @@ rule factorize:
         "logs/{dataset}/factorize.benchmark.tsv"
     threads: 2
     params:
-        row=row("dataset", "path", "n_phases"),
+        row=row("dataset", "path", "n_phases", "geometry"),
         edxs=section("edxs"),
         factorize=section("factorize"),
     script:

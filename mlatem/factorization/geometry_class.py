@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The honest class of an answer, what decided it, and what would settle it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlatem import settings
+from mlatem.factorization.geometry import (
+    COINCIDENCE,
+    LACKING,
+    PRESENT,
+    Atoms,
+    Settled,
+    n_lacking,
+)
+from mlatem.factorization.mixing import mixing_intervals
+from mlatem.factorization.number import Neighbours
+from mlatem.factorization.pooled import Array, PooledData, spectral_angle
+from mlatem.model import Dictionary
+from mlatem.model.ambiguity import Ambiguity, GeometryClass
+
+#: Answers of the two readings of the map that differ by less than this agree, degrees.
+_AGREE_DEG = 2.0
+#: Thinnings that differ by more found different answers, degrees.
+_SPREAD_LIMIT_DEG = 6.0
+
+
+def ambiguity(
+    data: PooledData,
+    abundance: Array,
+    weight: Array,
+    view: Settled,
+    spread_deg: Array,
+    neighbours: Neighbours,
+    dictionary: Dictionary,
+    options: settings.Factorize,
+) -> Ambiguity:
+    """What the data leave open about an answer.
+
+    Parameters
+    ----------
+    data : PooledData
+        Of the first thinning, with the columns that the answer has.
+    abundance : ndarray of shape (n_regions, n_phases)
+        Of maximum likelihood at the answer.
+    weight : ndarray of shape (n_phases, n_columns)
+        The answer, its phases in any order.
+    view : Settled
+    spread_deg : ndarray of shape (n_phases,)
+        Largest angle between thinnings.
+    neighbours : Neighbours
+    dictionary : Dictionary
+    options : settings.Factorize
+    """
+    geometry = view.geometry
+    place = geometry.order(data.spectrum(weight))
+    alone, purity, other = geometry.is_alone[place], geometry.purity[place], view.other[place]
+    scale = dictionary.columns.sum(axis=1)
+    if data.columns.ndim == 3:
+        other = geometry.fit_other(data, other, options).weight
+    atoms = Atoms(dictionary.quantified, scale)
+    fractions, others = atoms.fractions(weight), atoms.fractions(other)
+    lacking = n_lacking(fractions, abundance)
+    apart = np.degrees(spectral_angle(data.spectrum(weight), data.spectrum(other)))
+    steady = bool(np.max(spread_deg) < _SPREAD_LIMIT_DEG)
+    found = _class(alone, apart, lacking, steady)
+    is_given = options.geometry != "auto"
+    intervals = mixing_intervals(data, weight, abundance)
+    names = [n for n, used in zip(dictionary.names, dictionary.quantified, strict=True) if used]
+    is_settled = is_given or found in ("PURE", "CORNER")
+    return Ambiguity(
+        geometry_class=found,
+        alternative="embedded" if alone.all() else "contiguous",
+        is_given=is_given,
+        reason=_reason(found, alone, apart, lacking, purity, steady, options),
+        question="" if is_settled else _question(fractions, others, alone, names),
+        purity=purity,
+        n_lacking=lacking,
+        is_alone=alone,
+        mixing_low=intervals.low,
+        mixing_high=intervals.high,
+        alternative_coefficient=other / scale,
+        fewer_coefficient=neighbours.fewer / scale,
+        more_coefficient=neighbours.more / scale,
+        order_deviance=neighbours.deviance,
+    )
+
+
+def _class(
+    alone: NDArray[np.bool_], apart: Array, lacking: NDArray[np.int64], steady: bool
+) -> GeometryClass:
+    """PURE, CORNER, WEAK or OPEN."""
+    if not steady:
+        return "OPEN"
+    if alone.all():
+        return "PURE"
+    doubtful = ~alone & (apart > _AGREE_DEG)
+    if np.all(lacking[doubtful] >= COINCIDENCE):
+        return "CORNER"
+    return "WEAK" if np.all(lacking[doubtful] >= 1) else "OPEN"
+
+
+def _reason(
+    found: GeometryClass,
+    alone: NDArray[np.bool_],
+    apart: Array,
+    lacking: NDArray[np.int64],
+    purity: Array,
+    steady: bool,
+    options: settings.Factorize,
+) -> str:
+    """What decided, with its numbers."""
+    doubtful = ~alone & (apart > _AGREE_DEG)
+    if options.geometry != "auto":
+        return f"the geometry was given as {options.geometry}"
+    if not steady:
+        return "random halves of the photons give different phases: nothing decides"
+    if found == "PURE":
+        return (
+            "every phase occurs alone somewhere: regions that it fills hold at least "
+            f"{100 * purity.min():.0f} % of its counts"
+        )
+    if not doubtful.any():
+        return "phases that are nowhere alone come out the same, embedded or not"
+    least = int(lacking[doubtful].min())
+    said = {
+        "CORNER": f"lack {least} or more elements of what is around, which is no coincidence",
+        "WEAK": "lack a single element of what is around, which may be a coincidence",
+        "OPEN": "may hold all elements of what is around",
+    }
+    named = doubtful & ((lacking == least) | (found == "CORNER"))
+    return f"{_phases(np.flatnonzero(named))}, seen nowhere alone, {said[found]}"
+
+
+def _phases(index: NDArray[np.int64]) -> str:
+    numbers = ", ".join(str(i + 1) for i in index)
+    return f"phase{'s' if len(index) > 1 else ''} {numbers}"
+
+
+def _question(
+    fractions: Array, others: Array, alone: NDArray[np.bool_], elements: Sequence[str]
+) -> str:
+    """The element whose presence differs most between the two answers."""
+    low, high = np.minimum(fractions, others), np.maximum(fractions, others)
+    # An element that one answer lacks decides; else the one that differs most.
+    told = np.where((low < LACKING) & (high > PRESENT), 10.0, 1.0) * (high - low)
+    told = np.where(alone.all() | ~alone[:, None], told, 0.0)
+    phase, element = divmod(int(np.argmax(told)), told.shape[1])
+    here, there = 100 * fractions[phase, element], 100 * others[phase, element]
+    return (
+        f"is {elements[element]} present in phase {phase + 1}? This answer has {here:.1f} at%, "
+        f"the other one {there:.1f} at%"
+    )

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import numpy as np
+import pytest
+
+from mlatem.factorization.mixing import (
+    LIMIT_NATS,
+    fitted_abundances,
+    mixed,
+    mixing_intervals,
+)
+from mlatem.factorization.pooled import PooledData, expectation_maximization
+
+
+def two_phases(share, *, counts=20000, n_regions=24, seed=0):
+    """Regions of a matrix (columns 0 and 1) with a phase of columns 1 and 2, of given share."""
+    rng = np.random.default_rng(seed)
+    energy = np.arange(60)
+    columns = np.exp(-0.5 * ((energy - np.array([[12], [30], [48]])) / 2.5) ** 2)
+    columns /= columns.sum(axis=1, keepdims=True)
+    weight = np.array([[0.6, 0.4, 0.0], [0.0, 0.3, 0.7]])
+    fraction = np.linspace(0, share, n_regions)
+    abundance = counts * np.stack([1 - fraction, fraction], axis=1)
+    data = PooledData(
+        rng.poisson(abundance @ weight @ columns).astype(float),
+        np.ones(n_regions, dtype=np.int64),
+        columns,
+    )
+    return data, weight, abundance
+
+
+def test_mixing_is_linear_and_never_negative():
+    weight = np.array([[0.6, 0.4, 0.0], [0.0, 0.3, 0.7]])
+    assert mixed(weight, 0, 1, 0.5) == pytest.approx((weight[0] + 0.5 * weight[1]) / 1.5)
+    taken = mixed(weight, 0, 1, -0.5)
+    assert taken == pytest.approx(np.array([0.6, 0.25, 0.0]) / 0.85)
+    assert mixed(weight, 0, 0, -1.0) == pytest.approx(weight[0])
+
+
+def test_abundances_agree_with_multiplicative_updates():
+    data, weight, _ = two_phases(0.5, n_regions=6)
+    even = np.repeat(data.totals[:, None] / 2, 2, axis=1)
+    slow, _ = expectation_maximization(data, even, weight, 5000, hold_weight=True)
+    found, loss = fitted_abundances(data, data.spectrum(weight), even)
+    assert loss == pytest.approx(data.loss(data.model(slow, weight)), abs=0.01)
+    assert np.allclose(found, slow, atol=1.0)
+
+
+def test_an_embedded_phase_may_hold_any_amount_of_its_matrix_but_cannot_lack_more():
+    data, weight, abundance = two_phases(0.5)
+    found = mixing_intervals(data, weight, abundance)
+    assert found.high[1, 0] == pytest.approx(1.0)
+    assert -0.1 < found.low[1, 0] <= 0
+    # Pure regions of the matrix leave no room for the phase in it.
+    assert found.high[0, 1] < 0.02
+    assert np.all(np.diag(found.low) == 0) and np.all(np.diag(found.high) == 0)
+
+
+def test_a_phase_with_pure_regions_is_bounded_on_the_side_of_its_matrix():
+    data, weight, abundance = two_phases(1.0)
+    found = mixing_intervals(data, weight, abundance)
+    assert found.high[1, 0] < 0.05
+
+
+def test_the_ends_cost_two_nats():
+    data, weight, abundance = two_phases(1.0)
+    found = mixing_intervals(data, weight, abundance)
+    least = fitted_abundances(data, data.spectrum(weight), abundance)[1]
+    changed = weight.copy()
+    changed[1] = mixed(weight, 1, 0, found.high[1, 0])
+    cost = fitted_abundances(data, data.spectrum(changed), abundance)[1] - least
+    assert 0.8 * LIMIT_NATS < cost < 1.05 * LIMIT_NATS
+
+
+def test_intervals_narrow_with_the_counts():
+    widths = []
+    for counts in (2000, 200000):
+        found = mixing_intervals(*two_phases(1.0, counts=counts))
+        widths.append(found.high[1, 0] - found.low[1, 0])
+    assert widths[1] < 0.4 * widths[0]

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mlatem.model import Ambiguity
+from mlatem.reporting import render_report
+from mlatem.reporting.ambiguity import ambiguity_section
+
+
+@pytest.fixture
+def opened(make):
+    """Inputs whose second phase may hold silicon, as the first one does."""
+    inputs = make.inputs()
+    factorization = inputs.factorization
+    first, second = factorization.coefficient
+    sums = factorization.columns.sum(axis=-1)[0]
+    other = np.stack([first, (second + 0.3 * first) / 1.3])
+    assert other @ sums == pytest.approx(np.ones(2))
+    record = Ambiguity(
+        geometry_class="OPEN",
+        alternative="contiguous",
+        is_given=False,
+        reason="phase 2, seen nowhere alone, may hold all elements of what is around",
+        question="is Si present in phase 2? This answer has 0.0 at%, the other one 8.0 at%",
+        purity=np.array([0.95, 0.3]),
+        n_lacking=np.array([3, 0]),
+        is_alone=np.array([True, False]),
+        mixing_low=np.array([[0.0, 0.0], [-0.004, 0.0]]),
+        mixing_high=np.array([[0.0, 0.0], [1.0, 0.0]]),
+        alternative_coefficient=other,
+        fewer_coefficient=first[None],
+        more_coefficient=np.zeros((0, first.size)),
+        order_deviance=np.array([5000.0, 900.0, np.nan]),
+    )
+    return replace(inputs, factorization=replace(factorization, ambiguity=record))
+
+
+def test_both_answers_and_intervals_in_words(opened):
+    section = ambiguity_section(opened.factorization)
+    assert section.is_open
+    assert [row.angle != "0.0" for row in section.answers] == [False, True]
+    silicon = section.elements.index("Si")
+    assert section.answers[1].here[silicon] == "0.0"
+    assert float(section.answers[1].there[silicon]) > 5
+    (row,) = section.mixing
+    assert (row.phase, row.other) == (2, 1)
+    assert row.amount == "0 counts less to any amount more"
+    assert "Si 0.0 to" in row.effect
+    assert [row.n_phases for row in section.orders] == [1, 2]
+    assert section.orders[1].gained.replace("\N{NARROW NO-BREAK SPACE}", "").endswith("100")
+
+
+def test_the_page_asks_the_question_and_shows_both_spectra(opened):
+    report = render_report(opened)
+    assert "is Si present in phase 2?" in report.html
+    assert "<details open><summary>Both answers" in report.html
+    assert "alternative_2.png" in report.figures
+    assert "alternative_1.png" not in report.figures
+    assert 'href="#ambiguity"' in report.html
+
+
+def test_a_geometry_that_was_given_is_not_open(opened):
+    record = replace(opened.factorization.ambiguity, is_given=True, question="")
+    factorization = replace(opened.factorization, ambiguity=record)
+    assert not ambiguity_section(factorization).is_open
+
+
+def test_no_section_where_nothing_was_looked_for(make):
+    inputs = make.inputs()
+    assert ambiguity_section(inputs.factorization) is None
+    assert 'id="ambiguity"' not in render_report(inputs).html
