@@ -20,7 +20,9 @@ from mlatem.factorization.abundances import (
     PixelAbundances,
     dominant,
     fit_abundances,
+    fit_where_allowed,
 )
+from mlatem.factorization.prior_places import PhasePatterns
 from mlatem.factorization.refinement import tile_refinement
 from mlatem.factorization.regions import (
     PoolingPlan,
@@ -209,18 +211,29 @@ def regions_pass(
     centroids: NDArray[np.float64],
     plan: PoolingPlan,
     tiles: Sequence[Tile],
+    patterns: PhasePatterns | None = None,
 ) -> tuple[RegionStatistics, ...]:
     """Summed spectra of the regions of some tiles, one record per thinning.
 
-    Records of other tiles of the same map add up to those of the map.
+    Records of other tiles of the same map add up to those of the map. With patterns, each region
+    lies in one of them.
     """
-    n_rows = 2 * plan.n_regions
+    n_patterns = 1 if patterns is None else patterns.n_patterns
+    n_rows = 2 * plan.n_regions * n_patterns
     total = tuple(RegionStatistics.zero(n_rows, source.n_energy) for _ in range(plan.n_thinnings))
 
     def pool(tile: Tile) -> tuple[RegionStatistics, ...]:
         outer = tile.padded(plan.halo_px, source.shape)
+        counts = source.load(outer)
         return tile_regions(
-            source.load(outer), axes, centroids, plan, shape=outer.shape, core=tile.within(outer)
+            counts,
+            axes,
+            centroids,
+            plan,
+            shape=outer.shape,
+            core=tile.within(outer),
+            pattern=None if patterns is None else patterns.pattern.ravel()[counts.pixel],
+            n_patterns=n_patterns,
         )
 
     for part in _over(source, tiles, pool):
@@ -245,9 +258,14 @@ TileAbundances = tuple[NDArray[np.int64], PixelAbundances, DominantSums]
 
 
 def abundances_pass(
-    source: TileSource, spectrum: NDArray[np.float64], tiles: Sequence[Tile]
+    source: TileSource,
+    spectrum: NDArray[np.float64],
+    tiles: Sequence[Tile],
+    patterns: PhasePatterns | None = None,
 ) -> Iterator[TileAbundances]:
     """Abundances in every pixel of some tiles, for phase spectra of shape (n_phases, n_energy).
+
+    With patterns, for the phases in the order of the spectra, phases are only where they may be.
 
     Yields
     ------
@@ -257,7 +275,11 @@ def abundances_pass(
 
     def fit(tile: Tile) -> TileAbundances:
         counts = source.load(tile)
-        result = fit_abundances(counts, spectrum)
+        if patterns is None:
+            result = fit_abundances(counts, spectrum)
+        else:
+            allowed = patterns.allowed[patterns.pattern.ravel()[counts.pixel]]
+            result = fit_where_allowed(counts, spectrum, allowed)
         return counts.pixel, result, dominant(counts, result.abundance)
 
     return _over(source, tiles, fit)

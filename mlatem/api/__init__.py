@@ -4,12 +4,14 @@
 from mlatem.api.denoising import denoise, reconstruct
 from mlatem.api.factorization import (
     factorize,
+    patterns_of_phases,
     plan_regions,
     refine,
     solve_attrs,
     solve_phases,
 )
 from mlatem.api.prepare import calibrate, edxs_dictionary, identify
+from mlatem.api.priors import load_priors, named_phases
 from mlatem.api.quantification import mass_thickness, quantify, quantify_pixels
 
 __all__ = [
@@ -18,7 +20,10 @@ __all__ = [
     "edxs_dictionary",
     "factorize",
     "identify",
+    "load_priors",
     "mass_thickness",
+    "named_phases",
+    "patterns_of_phases",
     "plan_regions",
     "quantify",
     "quantify_pixels",

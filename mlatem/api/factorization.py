@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Phases: compositions, spectra and abundance maps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,13 @@ import xarray as xr
 
 from mlatem import settings as _settings
 from mlatem.api.data import SpectrumImageLike, factorization_record, positions_nm, tile_source
+from mlatem.api.priors import PriorsLike, load_priors, named_phases
 from mlatem.denoising.rank import low_rank
 from mlatem.errors import InputError
 from mlatem.factorization import verdicts
+from mlatem.factorization.constraints import NamedPhases
 from mlatem.factorization.merge import merge
+from mlatem.factorization.prior_places import PhasePatterns, phase_patterns
 from mlatem.factorization.refinement import refine as refine_weights
 from mlatem.factorization.regions import PoolingPlan, plan_pooling
 from mlatem.factorization.solver import (
@@ -27,6 +30,7 @@ from mlatem.model import (
     Factorization,
     RegionStatistics,
 )
+from mlatem.model.prior_conflicts import in_words
 from mlatem.passes import (
     abundances_pass,
     centroids_pass,
@@ -42,6 +46,7 @@ def factorize(
     dictionary: Dictionary,
     n_phases: int | str | None = None,
     *,
+    priors: PriorsLike | None = None,
     calibration: Calibration | None = None,
     edxs: _settings.Edxs | None = None,
     settings: _settings.Factorize | None = None,
@@ -57,6 +62,9 @@ def factorize(
     dictionary : Dictionary
     n_phases : int or "auto", optional
         Takes precedence over the settings'.
+    priors : Priors, mapping or path-like, optional
+        What is known of the phases: a YAML file, or a mapping of its form; see
+        `mlatem.model.priors`. The attribute `phase_names` tells which phase is which.
     calibration : Calibration, optional
         From `mlatem.calibrate`. With it, and where the thickness is known, the X-rays of every
         phase are absorbed in its own composition, not in the specimen's mean.
@@ -77,9 +85,10 @@ def factorize(
     Raises
     ------
     InputError
-        If the counts cannot be used, or carry fewer phases than asked for.
+        If the counts cannot be used, or carry fewer phases than asked for, or the priors do not
+        belong to the map or the dictionary.
     ConfigError
-        If `n_phases` or `seed` is not possible.
+        If `n_phases` or `seed` is not possible, or the priors contradict themselves.
     ConvergenceError
         If the compositions could not be found.
     """
@@ -88,20 +97,26 @@ def factorize(
     settings = _settings.parse({"factorize": values}, source="mlatem.factorize").factorize
     source = tile_source(data, dictionary, **options).kept_in_memory()
     y_nm, x_nm = positions_nm(data, source.shape)
+    named, patterns = None, None
+    if priors is not None:
+        priors = load_priors(priors)
+        patterns = phase_patterns(priors, source.shape)
+        named = named_phases(priors, dictionary, patterns)
     statistics = statistics_pass(source)
     basis = low_rank(statistics, dictionary)
     axes = basis.axes * basis.weights
     plan = plan_regions(float(statistics.total.sum()), source.shape, settings)
     del statistics  # the largest of all arrays here
     centroids = centroids_pass(source, axes, plan)
-    regions = regions_pass(source, axes, centroids, plan, source.tiles)
+    regions = regions_pass(source, axes, centroids, plan, source.tiles, patterns)
     own = None
     if calibration is not None:
         own = own_columns(dictionary, calibration, edxs or _settings.Edxs())
-    solution = solve_phases(regions, dictionary, settings, own_columns=own)
+    solution = solve_phases(regions, dictionary, settings, own_columns=own, named=named)
     spectrum = solution.spectrum(dictionary)
-    tiles = abundances_pass(source, spectrum, source.tiles)
-    attrs = solve_attrs(solution, settings)
+    of_phases = patterns_of_phases(patterns, solution)
+    tiles = abundances_pass(source, spectrum, source.tiles, of_phases)
+    attrs = solve_attrs(solution, settings, None if priors is None else in_words(priors))
     result = merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
     return result.to_dataset()
 
@@ -148,6 +163,11 @@ def refine(
             "the phases have columns of their own, absorbed in each, which cannot be refined: "
             "factorize without `calibration` first"
         )
+    if start.attrs.get("priors"):
+        raise InputError(
+            "the phases were found with priors, which the refinement does not know: factorize "
+            "without `priors` first"
+        )
     dictionary = start.dictionary
     source = tile_source(data, dictionary, **options).kept_in_memory()
     scale = dictionary.columns.sum(axis=1)
@@ -189,26 +209,61 @@ def solve_phases(
     settings: _settings.Factorize,
     *,
     own_columns: OwnColumns | None = None,
+    named: NamedPhases | None = None,
 ) -> CompositionSolution:
     """Compositions from pooled spectra, with the number of phases as the settings say.
+
+    Where it is found automatically, there are at least as many as have names.
 
     Raises
     ------
     InputError, ConvergenceError
         As `factorize`.
     """
-    n_phases = settings.n_phases
-    if not isinstance(n_phases, int):
-        n_phases = estimate_n_phases(regions, dictionary)
+    if isinstance(settings.n_phases, int):
+        n_phases = settings.n_phases
+    else:
+        n_named = 1 if named is None else named.n_named
+        n_phases = max(estimate_n_phases(regions, dictionary), n_named)
+    if named is not None:
+        _check_places(named, n_phases)
     return solve_compositions(
-        regions, dictionary, n_phases, options=settings, own_columns=own_columns
+        regions, dictionary, n_phases, options=settings, own_columns=own_columns, named=named
     )
 
 
-def solve_attrs(solution: CompositionSolution, settings: _settings.Factorize) -> dict[str, Any]:
-    """What goes with a factorisation: settings, decisions and verdicts, JSON-safe."""
+def patterns_of_phases(
+    patterns: PhasePatterns | None, solution: CompositionSolution
+) -> PhasePatterns | None:
+    """Where the phases of a solution may be, in its order."""
+    if patterns is None or solution.places is None:
+        return None
+    return patterns.with_allowed(solution.places)
+
+
+def _check_places(named: NamedPhases, n_phases: int) -> None:
+    if named.places is None or n_phases > named.n_named:
+        return
+    lost = ~named.places[:, :-1].any(axis=1)
+    if lost.any():
+        raise InputError(
+            f"the regions of {', '.join(named.names)} leave a part of the map to no phase, and "
+            f"n_phases is {n_phases}: raise it, or widen a region"
+        )
+
+
+def solve_attrs(
+    solution: CompositionSolution,
+    settings: _settings.Factorize,
+    priors: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """What goes with a factorisation: settings, priors, decisions and verdicts, JSON-safe.
+
+    Priors are what is said of each named phase, in words.
+    """
     return {
         "settings": settings.model_dump(mode="json"),
+        "priors": {name: list(words) for name, words in (priors or {}).items()},
         "decisions": [d.to_dict() for d in verdicts.decisions(solution, settings)],
         "verdicts": [v.to_dict() for v in verdicts.verdicts(solution)],
     }

@@ -186,6 +186,8 @@ def tile_regions(
     *,
     shape: tuple[int, int],
     core: tuple[slice, slice] | None = None,
+    pattern: NDArray[np.integer] | None = None,
+    n_patterns: int = 1,
 ) -> tuple[RegionStatistics, ...]:
     """Summed spectra of the regions of a tile, one record per thinning; add them up over tiles.
 
@@ -195,13 +197,17 @@ def tile_regions(
         As in `tile_sample`.
     centroids : ndarray of shape (n_halves, n_regions, n_axes)
         From `place_centroids`.
+    pattern : ndarray of shape (n_pixels,), optional
+        Group of each pixel, below `n_patterns`: regions are split so that each lies in one group.
+    n_patterns : int, optional
 
     Returns
     -------
     regions : tuple of RegionStatistics
-        Each of 2 n_regions rows: labels of the first half with sums of the second, then the
-        reverse. Together the rows hold every photon of the tile once. Pixels without a count in
-        the labelling half, smoothed, go to the region of the nearest empty score.
+        Each of 2 n_patterns n_regions rows: labels of the first half with sums of the second,
+        pattern by pattern, then the reverse. Together the rows hold every photon of the tile once.
+        Pixels without a count in the labelling half, smoothed, go to the region of the nearest
+        empty score.
     """
     inner = _core_index(shape, core)
     sums: list[RegionStatistics] = []
@@ -210,7 +216,9 @@ def tile_regions(
         features, _ = _features(label_half, axes, plan.smoothing_px, shape)
         label = np.full(counts.n_pixels, -1, dtype=np.int32)
         label[inner] = nearest(features[inner], half_centroids)[0]
-        sums.append(pool(sum_half, label, plan.n_regions))
+        if pattern is not None:
+            label[inner] += plan.n_regions * pattern[inner]
+        sums.append(pool(sum_half, label, n_patterns * plan.n_regions))
     return tuple(
         _stacked(first, second) for first, second in zip(sums[::2], sums[1::2], strict=True)
     )

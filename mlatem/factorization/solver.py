@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mlatem import settings
 from mlatem.errors import ConvergenceError, InputError
 from mlatem.factorization import alignment, multiplicative, vertices
+from mlatem.factorization.constraints import Constraints, NamedPhases
 from mlatem.factorization.covariance import weight_covariance
 from mlatem.factorization.pooled import (
     Array,
@@ -20,6 +21,8 @@ from mlatem.factorization.pooled import (
     expectation_maximization,
     weighted_columns,
 )
+from mlatem.factorization.prior_cost import PriorCosts, no_costs, prior_costs
+from mlatem.factorization.prior_matching import matched_order
 from mlatem.factorization.scoring import ScoringResult, fit
 from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse
 from mlatem.model import Dictionary, RegionStatistics, SparseCounts
@@ -72,6 +75,14 @@ class CompositionSolution:
     phase_columns: NDArray[np.float64] | None = None
     """Shape (n_phases, n_columns, n_energy), where every phase has columns of its own; None where
     all have those of the dictionary."""
+    phase_names: tuple[str, ...] = ()
+    """Names that priors give to phases; "" for the others; empty without priors."""
+    prior_deviance: NDArray[np.float64] | None = None
+    """Shape (n_phases,); by how much each phase's prior raises the deviance; NaN without one."""
+    prior_limit: NDArray[np.float64] | None = None
+    """Shape (n_phases,); what a prior that is true costs at most, but once in a thousand."""
+    places: NDArray[np.bool_] | None = None
+    """Shape (n_patterns, n_phases); see `NamedPhases.places`, phases in the order given here."""
 
     @property
     def n_phases(self) -> int:
@@ -113,6 +124,7 @@ def solve_compositions(
     *,
     options: settings.Factorize | None = None,
     own_columns: OwnColumns | None = None,
+    named: NamedPhases | None = None,
 ) -> CompositionSolution:
     """Compositions of the phases from the pooled spectra of all thinnings.
 
@@ -126,11 +138,13 @@ def solve_compositions(
     own_columns : callable, optional
         Columns of every phase for its composition. After a first solve with the dictionary's,
         columns and compositions are iterated, at most six rounds.
+    named : NamedPhases, optional
+        What is known of some of the phases.
 
     Raises
     ------
     InputError
-        If the map has no counts, or the data cannot carry so many phases.
+        If the map has no counts, or the data cannot carry so many phases, or more are named.
     ConvergenceError
         If a fit ends in values that are not finite.
 
@@ -145,20 +159,37 @@ def solve_compositions(
     thinnings = _pooled(regions, dictionary)
     n_carried = max(1, min(vertices.n_carried(data) for data in thinnings))
     _check_number(n_phases, thinnings, dictionary, n_carried)
+    known = [_Known.of(part, named, n_phases) for part in regions]
     penalized = _penalized(dictionary)
-    answers = [_solve_one(data, n_phases, n_carried, penalized, options) for data in thinnings]
-    answers = _reconciled(thinnings, answers, penalized, options)
-    weights = _ordered(thinnings, answers)
+    blind = [_blind_start(data, n_phases, n_carried, options) for data in thinnings]
+    starts = _matched([start for start, _ in blind], thinnings, known[0], dictionary, options)
+    answers = []
+    for data, prior, start, (_, losses) in zip(thinnings, known, starts, blind, strict=True):
+        sparse = fit_sparse(data, start, penalized, options, prior.constraints(dictionary.columns))
+        answers.append(replace(sparse, loss=losses + sparse.loss))
+    answers = _reconciled(thinnings, answers, penalized, options, known, dictionary)
+    weights = _ordered(thinnings, answers, known[0].n_named)
     columns = dictionary.columns
     if own_columns is not None:
-        answers, columns = _with_own_columns(thinnings, weights, dictionary, own_columns, options)
+        answers, columns = _with_own_columns(
+            thinnings, weights, dictionary, own_columns, options, known
+        )
         thinnings = [data.with_columns(columns) for data in thinnings]
         weights = np.stack([answer.weight for answer in answers])
-    weight = _combined(weights, thinnings[0])
-    abundance = abundances_at(thinnings[0], weight, options).abundance
+    constraints = known[0].constraints(columns)
+    weight = _combined(weights, thinnings[0], known[0].n_named)
+    if constraints is not None:
+        weight = constraints.start(weight, exact_only=True)
+    abundance = abundances_at(thinnings[0], weight, options, constraints).abundance
     if np.any(abundance.sum(axis=0) < _LEAST_SHARE * abundance.sum()):
-        raise _too_many(n_phases, n_carried)
-    covariance = weight_covariance(thinnings[0], abundance, weight) + _scatter(weights)
+        raise _nothing_of(abundance, named, n_phases, n_carried)
+    costs = no_costs(n_phases)
+    if named is not None:
+        costs = prior_costs(
+            thinnings[0], abundance, weight, named, columns.sum(axis=-1), known[0].pattern, options
+        )
+    covariance = weight_covariance(thinnings[0], abundance, weight, constraints)
+    covariance = covariance + _scatter(weights)
     scale = np.broadcast_to(columns.sum(axis=-1), weight.shape)
     spectra = [thinnings[0].spectrum(w) for w in weights]
     n_failed = sum(not answer.converged for answer in answers)
@@ -173,6 +204,8 @@ def solve_compositions(
         reason=_reason(n_failed, len(answers), options),
         phase_columns=None if own_columns is None else columns,
     )
+    if named is not None:
+        solution = _named(solution, named, costs, np.argsort(-abundance.sum(axis=0), kind="stable"))
     _check_finite(solution)
     logger.info(
         "compositions of %d phases from %d regions: %d rounds, spread %.2f deg",
@@ -182,6 +215,72 @@ def solve_compositions(
         solution.spread_deg.max(),
     )
     return solution
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Priors of the phases, and the patterns of places of one thinning's regions."""
+
+    named: NamedPhases | None
+    pattern: NDArray[np.int64]
+    n_phases: int
+
+    @classmethod
+    def of(cls, regions: RegionStatistics, named: NamedPhases | None, n_phases: int) -> _Known:
+        if named is None:
+            return cls(None, np.zeros(0, np.int64), n_phases)
+        if named.n_named > n_phases:
+            raise InputError(
+                f"priors name {named.n_named} phases ({', '.join(named.names)}), but n_phases is "
+                f"{n_phases}: raise n_phases, or leave phases out of the priors"
+            )
+        return cls(named, named.pattern_of_rows(regions.counts.sum(axis=1) > 0), n_phases)
+
+    @property
+    def n_named(self) -> int:
+        return 0 if self.named is None else self.named.n_named
+
+    def constraints(self, columns: Array) -> Constraints | None:
+        """For columns of any scale, shared by the phases or their own."""
+        if self.named is None:
+            return None
+        return self.named.constraints(self.n_phases, columns.sum(axis=-1), self.pattern)
+
+
+def _named(
+    solution: CompositionSolution,
+    named: NamedPhases,
+    costs: PriorCosts,
+    order: NDArray[np.int64],
+) -> CompositionSolution:
+    """The solution with its phases in another order, with their names."""
+    names = (*named.names, *[""] * (solution.n_phases - named.n_named))
+    own, places = solution.phase_columns, named.places
+    return replace(
+        solution,
+        coefficient=solution.coefficient[order],
+        coefficient_covariance=solution.coefficient_covariance[order],
+        spread_deg=solution.spread_deg[order],
+        phase_columns=None if own is None else own[order],
+        phase_names=tuple(names[k] for k in order),
+        prior_deviance=costs.deviance[order],
+        prior_limit=costs.limit[order],
+        places=None if places is None else places[:, np.minimum(order, named.n_named)],
+    )
+
+
+def _nothing_of(
+    abundance: Array, named: NamedPhases | None, n_phases: int, n_carried: int
+) -> InputError:
+    """The error where the regions hold nothing of a phase."""
+    empty = np.flatnonzero(abundance.sum(axis=0) < _LEAST_SHARE * abundance.sum())
+    lost = [] if named is None else [named.names[k] for k in empty if k < named.n_named]
+    if not lost:
+        return _too_many(n_phases, n_carried)
+    return InputError(
+        f"the data hold nothing of phase {', '.join(lost)} as its prior describes it: correct the "
+        "prior, or leave the phase out of this dataset's priors"
+    )
 
 
 def _pooled(regions: Sequence[RegionStatistics], dictionary: Dictionary) -> list[PooledData]:
@@ -207,14 +306,10 @@ def _too_many(n_phases: int, n_carried: int) -> InputError:
     )
 
 
-def _solve_one(
-    data: PooledData,
-    n_phases: int,
-    n_carried: int,
-    penalized: NDArray[np.bool_],
-    options: settings.Factorize,
-) -> SparseResult:
-    """The answer of one thinning."""
+def _blind_start(
+    data: PooledData, n_phases: int, n_carried: int, options: settings.Factorize
+) -> tuple[Array, tuple[float, ...]]:
+    """Weights of the vertices of one thinning, and the losses on the way there."""
     chosen = vertices.vertices_of_scores(data, n_phases)
     if len(chosen) < n_phases:
         raise _too_many(n_phases, n_carried)
@@ -223,14 +318,26 @@ def _solve_one(
     corner = vertices.vertices_of_fit(data, likeliest.abundance, likeliest.weight)
     if len(corner) < n_phases:
         raise _too_many(n_phases, n_carried)
-    sparse = fit_sparse(data, corner, penalized, options)
-    return SparseResult(
-        sparse.abundance,
-        sparse.weight,
-        likeliest.loss + sparse.loss,
-        sparse.score,
-        sparse.converged,
-    )
+    return corner, likeliest.loss
+
+
+def _matched(
+    starts: Sequence[Array],
+    thinnings: Sequence[PooledData],
+    known: _Known,
+    dictionary: Dictionary,
+    options: settings.Factorize,
+) -> list[Array]:
+    """Starts of all thinnings, the phases that priors name first and agreeing with them."""
+    named, scale = known.named, dictionary.columns.sum(axis=-1)
+    if named is None:
+        return list(starts)
+    order = matched_order(thinnings[0], starts[0], named, scale, known.pattern, options)
+    constraints = named.constraints(known.n_phases, scale)
+    first = thinnings[0].spectrum(starts[0][order])
+    spectra = [data.spectrum(start) for data, start in zip(thinnings, starts, strict=True)]
+    matches = [alignment.matched(first, spectrum) for spectrum in spectra]
+    return [constraints.start(start[m]) for start, m in zip(starts, matches, strict=True)]
 
 
 def _likeliest(
@@ -271,33 +378,41 @@ def _reconciled(
     answers: list[SparseResult],
     penalized: NDArray[np.bool_],
     options: settings.Factorize,
+    known: Sequence[_Known],
+    dictionary: Dictionary,
 ) -> list[SparseResult]:
     """Answers far from the most central one are fitted again from there; the better one stays."""
     columns = thinnings[0].columns
     spectra = [answer.weight @ columns for answer in answers]
-    central = alignment.medoid(spectra)
+    n_named = known[0].n_named
+    central = alignment.medoid(spectra, n_named)
     result = list(answers)
-    for i, data in enumerate(thinnings):
-        if np.degrees(alignment.distance(spectra[central], spectra[i])) < _DISAGREEMENT_DEG:
+    for i, (data, prior) in enumerate(zip(thinnings, known, strict=True)):
+        away = alignment.distance(spectra[central], spectra[i], n_named)
+        if np.degrees(away) < _DISAGREEMENT_DEG:
             continue
-        other = fit_sparse(data, answers[central].weight, penalized, options)
+        constraints = prior.constraints(dictionary.columns)
+        other = fit_sparse(data, answers[central].weight, penalized, options, constraints)
         if other.score < answers[i].score:
             result[i] = other
     return result
 
 
-def _ordered(thinnings: Sequence[PooledData], answers: Sequence[SparseResult]) -> Array:
-    """Weights of all thinnings, matched, phases by decreasing abundance.
+def _ordered(
+    thinnings: Sequence[PooledData], answers: Sequence[SparseResult], n_named: int
+) -> Array:
+    """Weights of all thinnings, matched, phases without a name by decreasing abundance.
 
     Shape (n_thinnings, n_phases, n_columns).
     """
     columns = thinnings[0].columns
-    reference = answers[alignment.medoid([answer.weight @ columns for answer in answers])]
-    order = np.argsort(-reference.abundance.sum(axis=0), kind="stable")
+    spectra = [answer.weight @ columns for answer in answers]
+    reference = answers[alignment.medoid(spectra, n_named)]
+    free = np.argsort(-reference.abundance[:, n_named:].sum(axis=0), kind="stable")
+    order = np.concatenate([np.arange(n_named), n_named + free])
     spectrum = reference.weight[order] @ columns
-    return np.stack(
-        [answer.weight[alignment.matched(spectrum, answer.weight @ columns)] for answer in answers]
-    )
+    matches = [alignment.matched(spectrum, found, n_named) for found in spectra]
+    return np.stack([a.weight[match] for a, match in zip(answers, matches, strict=True)])
 
 
 def _with_own_columns(
@@ -306,6 +421,7 @@ def _with_own_columns(
     dictionary: Dictionary,
     own_columns: OwnColumns,
     options: settings.Factorize,
+    known: Sequence[_Known],
 ) -> tuple[list[SparseResult], Array]:
     """Answers, phases in the order given, with columns that agree with their compositions.
 
@@ -319,8 +435,9 @@ def _with_own_columns(
     columns : ndarray of shape (n_phases, n_columns, n_energy)
     """
     quantified, penalized = dictionary.quantified, _penalized(dictionary)
-    weight = _combined(weights, thinnings[0])
-    data, abundance = thinnings[0], abundances_at(thinnings[0], weight, options).abundance
+    weight = _combined(weights, thinnings[0], known[0].n_named)
+    data, constraints = thinnings[0], known[0].constraints(dictionary.columns)
+    abundance = abundances_at(data, weight, options, constraints).abundance
 
     def agreeing(columns: Array) -> tuple[Array, Array]:
         """Columns for the counts in each, and the shares of the quantified ones."""
@@ -334,14 +451,18 @@ def _with_own_columns(
 
     columns, shares = agreeing(dictionary.columns)
     for _ in range(_OWN_ROUNDS):
-        first = fit_sparse(data.with_columns(columns), weight, penalized, options)
+        first = fit_sparse(
+            data.with_columns(columns), weight, penalized, options, known[0].constraints(columns)
+        )
         weight, abundance, before = first.weight, first.abundance, shares
         columns, shares = agreeing(columns)
         if np.max(np.abs(shares - before)) < _OWN_TOLERANCE:
             break
     answers = [
-        fit_sparse(data.with_columns(columns), start, penalized, options)
-        for data, start in zip(thinnings, [weight, *weights[1:]], strict=True)
+        fit_sparse(
+            data.with_columns(columns), start, penalized, options, prior.constraints(columns)
+        )
+        for data, start, prior in zip(thinnings, [weight, *weights[1:]], known, strict=True)
     ]
     return answers, columns
 
@@ -356,7 +477,7 @@ def _penalized(dictionary: Dictionary) -> NDArray[np.bool_]:
     return np.array([kind != "background" for kind in dictionary.kinds])
 
 
-def _combined(weights: Array, data: PooledData) -> Array:
+def _combined(weights: Array, data: PooledData, n_named: int) -> Array:
     """One answer from those of all thinnings, (n_phases, n_columns); rows add up to one.
 
     The elementwise median; where the thinnings found different answers, whose median is none of
@@ -364,7 +485,7 @@ def _combined(weights: Array, data: PooledData) -> Array:
     """
     spectra = [data.spectrum(weight) for weight in weights]
     if np.degrees(alignment.spread(spectra).max()) > _DIFFERENT_DEG:
-        central: Array = weights[alignment.medoid(spectra)]
+        central: Array = weights[alignment.medoid(spectra, n_named)]
         return central
     median = np.median(weights, axis=0)
     combined: Array = median / median.sum(axis=1, keepdims=True)

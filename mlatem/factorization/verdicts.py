@@ -22,12 +22,50 @@ def decisions(solution: CompositionSolution, options: settings.Factorize) -> tup
         )
     noun = "phase" if solution.n_phases == 1 else "phases"
     return (
+        *_names(solution),
         Decision(
             _STAGE,
             f"{solution.n_phases} {noun}",
             reason,
             "column n_phases, factorize.n_phases",
         ),
+    )
+
+
+def _names(solution: CompositionSolution) -> tuple[Decision, ...]:
+    """Which phase is which of those that priors name."""
+    named = [f"phase {i} is {name}" for i, name in enumerate(solution.phase_names, 1) if name]
+    if not named:
+        return ()
+    return (
+        Decision(
+            _STAGE,
+            ", ".join(named),
+            "of all assignments of the named phases the one that costs least likelihood",
+            "column priors",
+        ),
+    )
+
+
+def _costs(solution: CompositionSolution) -> tuple[Verdict, ...]:
+    """What each prior costs against the data."""
+    if solution.prior_deviance is None or solution.prior_limit is None:
+        return ()
+    parts = zip(solution.phase_names, solution.prior_deviance, solution.prior_limit, strict=True)
+    return tuple(
+        Verdict(
+            f"prior of {name}",
+            float(cost),
+            float(limit),
+            "deviance",
+            "good" if cost <= limit else "warning",
+            "the data do not contradict what is known of the phase"
+            if cost <= limit
+            else "the data contradict what is known of the phase, which is kept: check its prior, "
+            "and the elements and the number of phases",
+        )
+        for name, cost, limit in parts
+        if name
     )
 
 
@@ -66,4 +104,5 @@ def verdicts(solution: CompositionSolution) -> tuple[Verdict, ...]:
             "good" if solution.converged else "bad",
             solution.reason or "all fits converged",
         ),
+        *_costs(solution),
     )

@@ -16,10 +16,13 @@ from mlatem import settings as _settings
 from mlatem.errors import ConfigError, StoreError
 from mlatem.factorization.abundances import DominantSums, PixelAbundances
 from mlatem.factorization.merge import merge as merge_tiles
+from mlatem.factorization.prior_places import phase_patterns
 from mlatem.factorization.regions import PoolingPlan, add_regions
 from mlatem.io.arrays import load_arrays, save_arrays
 from mlatem.io.datasets import load_dataset, save_dataset
 from mlatem.model import Basis, Dictionary, RegionStatistics
+from mlatem.model.prior_conflicts import in_words
+from mlatem.model.priors import Priors
 from mlatem.passes import (
     Progress,
     TileAbundances,
@@ -30,7 +33,7 @@ from mlatem.passes import (
 )
 from mlatem.physics.own_columns import own_columns
 from mlatem.sheet import DatasetRow
-from mlatem.steps.compositions import load_compositions, save_compositions
+from mlatem.steps.compositions import Compositions, load_compositions, save_compositions
 from mlatem.steps.inputs import content_of, load_calibration, open_source
 from mlatem.steps.progress import progress
 from mlatem.tiling import Tile, block_of_tiles
@@ -74,7 +77,13 @@ def place_regions(
 
 
 def pool_regions(
-    store: Path_, regions: Path_, *, sums: Path_, block: str = _ONLY_BLOCK, threads: int = 1
+    store: Path_,
+    regions: Path_,
+    *,
+    sums: Path_,
+    priors: Priors | None = None,
+    block: str = _ONLY_BLOCK,
+    threads: int = 1,
 ) -> None:
     """Sum the spectra of similar pixels in one block of tiles.
 
@@ -84,6 +93,8 @@ def pool_regions(
         What `convert` and `place_regions` wrote.
     sums : path-like
         File to write (.npz); the sums of all blocks add up to those of the map.
+    priors : Priors, optional
+        Pixels in which different phases may be are summed apart.
     block : str, optional
         "2-of-4" is the second of four blocks.
     threads : int, optional
@@ -96,15 +107,21 @@ def pool_regions(
         first_channel = attrs["first_channel"]
     source = _source(store, first_channel, axes.shape[1], threads)
     tiles = tiles_of_block(source.tiles, block)
+    patterns = None if priors is None else phase_patterns(priors, source.shape)
     with progress("pool regions") as advance:
-        parts = regions_pass(_with_progress(source, advance), axes, centroids, plan, tiles)
+        watched = _with_progress(source, advance)
+        parts = regions_pass(watched, axes, centroids, plan, tiles, patterns)
     save_arrays(
         sums,
         {
             "counts": np.stack([part.counts for part in parts]),
             "n_pixels": np.stack([part.n_pixels for part in parts]),
         },
-        {"block": block, "first_channel": first_channel},
+        {
+            "block": block,
+            "first_channel": first_channel,
+            "n_patterns": 1 if patterns is None else patterns.n_patterns,
+        },
     )
 
 
@@ -116,6 +133,7 @@ def solve_compositions(
     compositions: Path_,
     edxs: _settings.Edxs,
     settings: _settings.Factorize,
+    priors: Priors | None = None,
 ) -> None:
     """Compositions of the phases from the pooled spectra of all blocks.
 
@@ -128,23 +146,40 @@ def solve_compositions(
     compositions : path-like
         File to write (.npz).
     edxs, settings : settings records
+    priors : Priors, optional
+        What is known of the phases, with the places that the sums were made with.
 
     Raises
     ------
     InputError
-        If the data carry fewer phases than asked for.
+        If the data carry fewer phases than asked for, or the priors do not belong to them.
     StoreError
-        If the sums are damaged, or were made in another window than the calibration's.
+        If the sums are damaged, or were made in another window than the calibration's, or with
+        priors of other places.
     """
     image, _ = open_source(store)
     known = load_calibration(calibration)
     dictionary = api.edxs_dictionary(image, known, edxs=edxs)
-    pooled = _load_sums(sums[0], dictionary)
+    patterns, named = None, None
+    if priors is not None:
+        patterns = phase_patterns(priors, image.counts.shape[:2])
+        named = api.named_phases(priors, dictionary, patterns)
+    n_patterns = 1 if patterns is None else patterns.n_patterns
+    pooled = _load_sums(sums[0], dictionary, n_patterns)
     for path in sums[1:]:
-        pooled = add_regions(pooled, _load_sums(path, dictionary))
+        pooled = add_regions(pooled, _load_sums(path, dictionary, n_patterns))
     own = own_columns(dictionary, known, edxs)
-    solution = api.solve_phases(pooled, dictionary, settings, own_columns=own)
-    save_compositions(compositions, solution, dictionary, settings)
+    solution = api.solve_phases(pooled, dictionary, settings, own_columns=own, named=named)
+    save_compositions(
+        compositions,
+        Compositions(
+            solution,
+            dictionary,
+            settings,
+            api.patterns_of_phases(patterns, solution),
+            {} if priors is None else in_words(priors),
+        ),
+    )
 
 
 def fit_abundances(
@@ -168,12 +203,14 @@ def fit_abundances(
     threads : int, optional
         Tiles worked on at a time.
     """
-    solution, dictionary, _ = load_compositions(compositions)
+    known = load_compositions(compositions)
+    solution, dictionary = known.solution, known.dictionary
     spectrum = solution.spectrum(dictionary)
     source = _source(store, dictionary.first_channel, dictionary.energy.size, threads)
     tiles = tiles_of_block(source.tiles, block)
     with progress("fit abundances") as advance:
-        parts = list(abundances_pass(_with_progress(source, advance), spectrum, tiles))
+        watched = _with_progress(source, advance)
+        parts = list(abundances_pass(watched, spectrum, tiles, known.patterns))
     sums = DominantSums.zero(solution.n_phases, dictionary.energy.size)
     for _, _, part in parts:
         sums = sums + part
@@ -212,14 +249,14 @@ def merge(
         Folder to write.
     """
     image, _ = open_source(store)
-    solution, dictionary, settings = load_compositions(compositions)
+    known = load_compositions(compositions)
     result = merge_tiles(
         _load_abundances(abundances),
-        solution,
-        dictionary,
+        known.solution,
+        known.dictionary,
         y_nm=image.y_nm,
         x_nm=image.x_nm,
-        attrs=api.solve_attrs(solution, settings),
+        attrs=api.solve_attrs(known.solution, known.settings, known.priors),
     )
     save_dataset(result.to_dataset(), factorization)
 
@@ -232,6 +269,7 @@ def factorize(
     factorization: Path_,
     edxs: _settings.Edxs,
     settings: _settings.Factorize,
+    priors: Priors | None = None,
     threads: int = 1,
 ) -> None:
     """Factorise a store in one go; the same steps as the workflow's jobs, in one block.
@@ -243,6 +281,8 @@ def factorize(
     factorization : path-like
         Folder to write.
     edxs, settings : settings records
+    priors : Priors, optional
+        What is known of the phases.
     threads : int, optional
         Tiles worked on at a time.
     """
@@ -251,9 +291,15 @@ def factorize(
             Path(folder) / f"{name}.npz" for name in ("regions", "sums", "compositions", "pixels")
         )
         place_regions(store, lowrank, regions=regions, settings=settings, threads=threads)
-        pool_regions(store, regions, sums=sums, threads=threads)
+        pool_regions(store, regions, sums=sums, priors=priors, threads=threads)
         solve_compositions(
-            store, calibration, [sums], compositions=compositions, edxs=edxs, settings=settings
+            store,
+            calibration,
+            [sums],
+            compositions=compositions,
+            edxs=edxs,
+            settings=settings,
+            priors=priors,
         )
         fit_abundances(store, compositions, abundances=abundances, threads=threads)
         merge(store, compositions, [abundances], factorization=factorization)
@@ -295,12 +341,20 @@ def _with_progress(source: TileSource, advance: Progress | None) -> TileSource:
     return replace(source, progress=advance)
 
 
-def _load_sums(path: Path_, dictionary: Dictionary) -> tuple[RegionStatistics, ...]:
+def _load_sums(
+    path: Path_, dictionary: Dictionary, n_patterns: int
+) -> tuple[RegionStatistics, ...]:
     arrays, attrs = load_arrays(path)
     with content_of(path, "sums of regions", "pool_regions"):
         pairs = zip(arrays["counts"], arrays["n_pixels"], strict=True)
         parts = tuple(RegionStatistics(counts, n_pixels) for counts, n_pixels in pairs)
         first, n_energy = attrs["first_channel"], arrays["counts"].shape[2]
+        n_found = attrs["n_patterns"]
+    if n_found != n_patterns:
+        raise StoreError(
+            f"{path}: sums over {n_found} groups of pixels, but the regions of the priors make "
+            f"{n_patterns}: run pool_regions again with these priors"
+        )
     if slice(first, first + n_energy) != dictionary.channels:
         raise StoreError(
             f"{path}: sums of channels {first} to {first + n_energy - 1}, but the calibration has "
