@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,6 +96,18 @@ def test_compositions_and_ratios_are_those_of_the_quantification(counts):
     assert particle["Fe"] == pytest.approx(35, abs=1e-3)
     assert particle["Si"] == pytest.approx(particle["Ca"], rel=1e-3)
     assert np.abs(particle[list(ELEMENTS)] - 100 * COMPOSITIONS[2]).max() < 2.0
+
+
+def test_the_example_of_the_documentation_can_be_read(tmp_path):
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "priors.md").read_text("utf-8")
+    priors, library = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "phases.yaml").write_text(library)
+    (tmp_path / "priors.yaml").write_text(priors)
+    np.save(tmp_path / "rim.npy", np.ones((256, 256)))
+    found = api.load_priors(tmp_path / "priors.yaml")
+    assert list(found.phases) == ["substrate", "film", "particle"]
+    assert found.phases["substrate"].absent == ("La", "Mn", "Fe")
 
 
 def test_a_phase_is_only_where_it_may_be(counts):

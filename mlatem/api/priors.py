@@ -105,6 +105,7 @@ def named_phases(
             [np.zeros(dictionary.n_columns) if p[2] is None else p[2] for p in parts]
         ),
         statements=_stacked(rows, dictionary.n_columns),
+        spectrum=np.stack([_spectrum(n, p, dictionary) for n, p in priors.phases.items()]),
         places=None if patterns is None else patterns.allowed,
     )
 
@@ -218,9 +219,8 @@ def _coefficients(
         values = [known.coefficients.get(column, 0.0) for column in dictionary.names]
         coefficient = np.array(values, dtype=np.float64)
     else:
-        counts = _on_axis(name, np.array(known.counts), known.energy_kev, dictionary)
-        scaled = counts * (_SCALED_COUNTS / max(counts.sum(), 1e-300))
-        coefficient = fit_counts(scaled, dictionary.columns).coefficient
+        counts = _spectrum(name, phase, dictionary)
+        coefficient = fit_counts(_SCALED_COUNTS * counts, dictionary.columns).coefficient
         angle = np.degrees(spectral_angle(counts, coefficient @ dictionary.columns))
         if angle > _FOREIGN_DEG:
             raise InputError(
@@ -237,6 +237,21 @@ def _coefficients(
             "correct or remove one of them"
         )
     return coefficient
+
+
+def _spectrum(name: str, phase: PhasePrior, dictionary: Dictionary) -> NDArray[np.float64]:
+    """A spectrum that is known as counts, on the axis of the dictionary; its sum is one, else 0."""
+    known = phase.spectrum
+    if known is None or known.counts is None:
+        return np.zeros(dictionary.energy.size)
+    counts = _on_axis(name, np.array(known.counts), known.energy_kev, dictionary)
+    if not counts.sum() > 0:
+        raise InputError(
+            f"phase {name!r}: its spectrum has no counts from {dictionary.energy[0]:.4g} to "
+            f"{dictionary.energy[-1]:.4g} keV, the fitted window: give one of this detector"
+        )
+    scaled: NDArray[np.float64] = counts / counts.sum()
+    return scaled
 
 
 def _on_axis(

@@ -17,6 +17,8 @@ _TINY = 1e-12
 #: Statements are met to this standard deviation at the start; the fit does the rest.
 _START_SIGMA = 1e-3
 _START_ROUNDS = 4
+#: Channels of a known spectrum with less of its largest count weigh no more than these.
+_LEAST_COUNTS = 1e-4
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,9 @@ class NamedPhases:
     """Shape (n_named, n_columns); of the fixed phases, on any scale."""
     statements: Statements
     """On the coefficients."""
+    spectrum: Array | None = None
+    """Shape (n_named, n_energy); of fixed phases that came as spectra, else 0. Where phases get
+    columns of their own, it is the spectrum that stays."""
     places: NDArray[np.bool_] | None = None
     """Shape (n_patterns, n_named + 1); where each named phase may be, and the others; see
     `prior_places`. None where nothing is known of places."""
@@ -226,6 +231,17 @@ class NamedPhases:
                 told, numerator=told.numerator / of_phase, denominator=told.denominator / of_phase
             ),
         )
+
+    def fitted_to(self, columns: Array) -> NamedPhases:
+        """The same spectra in columns of the phases' own, (n_phases, n_columns, n_energy)."""
+        if self.spectrum is None:
+            return self
+        coefficient = self.coefficient.copy()
+        for phase in np.flatnonzero(self.spectrum.any(axis=1)):
+            wanted = self.spectrum[phase]
+            weight = 1.0 / np.sqrt(np.maximum(wanted, _TINY + wanted.max() * _LEAST_COUNTS))
+            coefficient[phase] = nnls(columns[phase].T * weight[:, None], wanted * weight)[0]
+        return replace(self, coefficient=coefficient)
 
     def without(self, index: int) -> NamedPhases:
         """The same phases, with nothing known of one of them."""

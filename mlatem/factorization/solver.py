@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mlatem import settings
 from mlatem.errors import ConvergenceError, InputError
 from mlatem.factorization import alignment, multiplicative, vertices
-from mlatem.factorization.constraints import Constraints, NamedPhases
+from mlatem.factorization.constraints import NamedPhases
 from mlatem.factorization.covariance import weight_covariance
 from mlatem.factorization.pooled import (
     Array,
@@ -22,7 +22,7 @@ from mlatem.factorization.pooled import (
     weighted_columns,
 )
 from mlatem.factorization.prior_cost import PriorCosts, no_costs, prior_costs
-from mlatem.factorization.prior_matching import matched_order
+from mlatem.factorization.prior_fit import Known, matched_starts
 from mlatem.factorization.scoring import ScoringResult, fit
 from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse
 from mlatem.model import Dictionary, RegionStatistics, SparseCounts
@@ -159,10 +159,10 @@ def solve_compositions(
     thinnings = _pooled(regions, dictionary)
     n_carried = max(1, min(vertices.n_carried(data) for data in thinnings))
     _check_number(n_phases, thinnings, dictionary, n_carried)
-    known = [_Known.of(part, named, n_phases) for part in regions]
+    known = [Known.of(part, named, n_phases) for part in regions]
     penalized = _penalized(dictionary)
     blind = [_blind_start(data, n_phases, n_carried, options) for data in thinnings]
-    starts = _matched([start for start, _ in blind], thinnings, known[0], dictionary, options)
+    starts = matched_starts([start for start, _ in blind], thinnings, known, dictionary, options)
     answers = []
     for data, prior, start, (_, losses) in zip(thinnings, known, starts, blind, strict=True):
         sparse = fit_sparse(data, start, penalized, options, prior.constraints(dictionary.columns))
@@ -183,11 +183,10 @@ def solve_compositions(
     abundance = abundances_at(thinnings[0], weight, options, constraints).abundance
     if np.any(abundance.sum(axis=0) < _LEAST_SHARE * abundance.sum()):
         raise _nothing_of(abundance, named, n_phases, n_carried)
-    costs = no_costs(n_phases)
-    if named is not None:
-        costs = prior_costs(
-            thinnings[0], abundance, weight, named, columns.sum(axis=-1), known[0].pattern, options
-        )
+    costs, fitted = no_costs(n_phases), known[0].fitted_to(columns)
+    if fitted is not None:
+        scale, pattern = columns.sum(axis=-1), known[0].pattern
+        costs = prior_costs(thinnings[0], abundance, weight, fitted, scale, pattern, options)
     covariance = weight_covariance(thinnings[0], abundance, weight, constraints)
     covariance = covariance + _scatter(weights)
     scale = np.broadcast_to(columns.sum(axis=-1), weight.shape)
@@ -215,36 +214,6 @@ def solve_compositions(
         solution.spread_deg.max(),
     )
     return solution
-
-
-@dataclass(frozen=True)
-class _Known:
-    """Priors of the phases, and the patterns of places of one thinning's regions."""
-
-    named: NamedPhases | None
-    pattern: NDArray[np.int64]
-    n_phases: int
-
-    @classmethod
-    def of(cls, regions: RegionStatistics, named: NamedPhases | None, n_phases: int) -> _Known:
-        if named is None:
-            return cls(None, np.zeros(0, np.int64), n_phases)
-        if named.n_named > n_phases:
-            raise InputError(
-                f"priors name {named.n_named} phases ({', '.join(named.names)}), but n_phases is "
-                f"{n_phases}: raise n_phases, or leave phases out of the priors"
-            )
-        return cls(named, named.pattern_of_rows(regions.counts.sum(axis=1) > 0), n_phases)
-
-    @property
-    def n_named(self) -> int:
-        return 0 if self.named is None else self.named.n_named
-
-    def constraints(self, columns: Array) -> Constraints | None:
-        """For columns of any scale, shared by the phases or their own."""
-        if self.named is None:
-            return None
-        return self.named.constraints(self.n_phases, columns.sum(axis=-1), self.pattern)
 
 
 def _named(
@@ -321,25 +290,6 @@ def _blind_start(
     return corner, likeliest.loss
 
 
-def _matched(
-    starts: Sequence[Array],
-    thinnings: Sequence[PooledData],
-    known: _Known,
-    dictionary: Dictionary,
-    options: settings.Factorize,
-) -> list[Array]:
-    """Starts of all thinnings, the phases that priors name first and agreeing with them."""
-    named, scale = known.named, dictionary.columns.sum(axis=-1)
-    if named is None:
-        return list(starts)
-    order = matched_order(thinnings[0], starts[0], named, scale, known.pattern, options)
-    constraints = named.constraints(known.n_phases, scale)
-    first = thinnings[0].spectrum(starts[0][order])
-    spectra = [data.spectrum(start) for data, start in zip(thinnings, starts, strict=True)]
-    matches = [alignment.matched(first, spectrum) for spectrum in spectra]
-    return [constraints.start(start[m]) for start, m in zip(starts, matches, strict=True)]
-
-
 def _likeliest(
     data: PooledData, abundance: Array, weight: Array, options: settings.Factorize
 ) -> ScoringResult:
@@ -378,7 +328,7 @@ def _reconciled(
     answers: list[SparseResult],
     penalized: NDArray[np.bool_],
     options: settings.Factorize,
-    known: Sequence[_Known],
+    known: Sequence[Known],
     dictionary: Dictionary,
 ) -> list[SparseResult]:
     """Answers far from the most central one are fitted again from there; the better one stays."""
@@ -421,7 +371,7 @@ def _with_own_columns(
     dictionary: Dictionary,
     own_columns: OwnColumns,
     options: settings.Factorize,
-    known: Sequence[_Known],
+    known: Sequence[Known],
 ) -> tuple[list[SparseResult], Array]:
     """Answers, phases in the order given, with columns that agree with their compositions.
 

@@ -116,7 +116,8 @@ def files_of(path: str | PathLike[str]) -> list[str]:
     except ConfigError:
         return [str(path)]
     folder, found = Path(path).parent, [Path(path)]
-    found += [folder / name for name in priors.library]
+    for name in priors.library:
+        found += [Path(file) for file in files_of(folder / name)]
     places = [place for p in priors.phases.values() for _, kind in p.regions for place in kind]
     masks = [r.mask for r in (*priors.regions.values(), *places) if isinstance(r, Mask)]
     spectra = [p.spectrum.file for p in priors.phases.values() if p.spectrum is not None]

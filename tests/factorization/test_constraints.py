@@ -159,3 +159,23 @@ def test_statements_on_coefficients_hold_for_weights_of_any_columns():
     constraints = named.constraints(1, scale)
     assert constraints.cost(coefficient * scale) < 1e-12
     assert constraints.cost(coefficient) > 1.0
+
+
+def test_a_known_spectrum_stays_where_columns_change():
+    rng = np.random.default_rng(4)
+    shared = rng.dirichlet(np.full(50, 0.3), N_COLUMNS)
+    own = np.stack([shared, shared * np.exp(-np.linspace(1, 0, 50))])
+    coefficient = np.array([[0.0] * 4, [0.2, 0.3, 0.4, 0.1]])
+    named = NamedPhases(
+        names=("a", "b"),
+        allowed=np.ones((2, N_COLUMNS), bool),
+        told=np.ones((2, N_COLUMNS), bool),
+        held=np.zeros((2, N_COLUMNS), bool),
+        fixed=np.array([False, True]),
+        coefficient=coefficient,
+        statements=Statements.none(N_COLUMNS),
+        spectrum=np.stack([np.zeros(50), 3 * coefficient[1] @ own[1]]),
+    )
+    found = named.fitted_to(own).coefficient
+    np.testing.assert_allclose(found[1] / found[1].sum(), coefficient[1], atol=1e-9)
+    assert not found[0].any()

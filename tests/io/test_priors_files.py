@@ -42,7 +42,8 @@ def test_everything_that_a_file_names_is_read(folder):
 
 def test_files_on_which_the_priors_depend(folder):
     assert files_of(folder / "priors.yaml") == [
-        str(folder / name) for name in ("priors.yaml", "shared/phases.yaml", "rim.npy")
+        str(folder / name)
+        for name in ("priors.yaml", "shared/phases.yaml", "shared/metal.csv", "rim.npy")
     ]
     assert files_of(folder / "none.yaml") == [str(folder / "none.yaml")]
 
