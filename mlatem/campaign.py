@@ -37,6 +37,11 @@ class Campaign:
         cell = self.rows[dataset].get("k_factors", "").strip()
         return str(self.root / cell) if cell else None
 
+    def priors_path(self, dataset: str) -> str | None:
+        """The priors of a dataset as the sheet names them, whether they exist or not."""
+        cell = self.rows[dataset].get("priors", "").strip()
+        return str(self.root / cell) if cell else None
+
     def cells(self, dataset: str, columns: Sequence[str]) -> dict[str, str]:
         """The named cells of a dataset's row; columns that the sheet lacks are left out."""
         row = self.rows[dataset]

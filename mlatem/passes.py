@@ -21,12 +21,14 @@ from mlatem.factorization.abundances import (
     PixelAbundances,
     dominant,
     fit_abundances,
+    fit_where_allowed,
 )
 from mlatem.factorization.outliers import (
     OutlierSearch,
     OutlierSums,
     tile_regions_and_outliers,
 )
+from mlatem.factorization.prior_places import PhasePatterns
 from mlatem.factorization.rare_candidates import PlaceSums
 from mlatem.factorization.refinement import tile_refinement
 from mlatem.factorization.regions import (
@@ -34,6 +36,7 @@ from mlatem.factorization.regions import (
     ScoreSample,
     add_regions,
     place_centroids,
+    tile_regions,
     tile_sample,
 )
 from mlatem.model import (
@@ -216,21 +219,37 @@ def regions_pass(
     plan: PoolingPlan,
     search: OutlierSearch,
     tiles: Sequence[Tile],
+    patterns: PhasePatterns | None = None,
 ) -> tuple[tuple[RegionStatistics, ...], OutlierSums]:
     """Summed spectra of the regions of some tiles, one record per thinning, and of outliers.
 
-    Records of other tiles of the same map add up to those of the map.
+    Records of other tiles of the same map add up to those of the map. With patterns, each region
+    lies in one of them.
     """
-    n_rows = 2 * plan.n_regions
+    n_patterns = 1 if patterns is None else patterns.n_patterns
+    n_rows = 2 * plan.n_regions * n_patterns
     total = tuple(RegionStatistics.zero(n_rows, source.n_energy) for _ in range(plan.n_thinnings))
     outliers = OutlierSums.zero(source.n_energy, len(search.directions))
 
     def pool(tile: Tile) -> tuple[tuple[RegionStatistics, ...], OutlierSums]:
         outer = tile.padded(plan.halo_px, source.shape)
-        core = tile.within(outer)
-        return tile_regions_and_outliers(
-            source.load(outer), axes, centroids, plan, search, shape=outer.shape, core=core
+        counts, core = source.load(outer), tile.within(outer)
+        if patterns is None:
+            return tile_regions_and_outliers(
+                counts, axes, centroids, plan, search, shape=outer.shape, core=core
+            )
+        pattern = patterns.pattern.ravel()[counts.pixel]
+        parts = tile_regions(
+            counts,
+            axes,
+            centroids,
+            plan,
+            shape=outer.shape,
+            core=core,
+            pattern=pattern,
+            n_patterns=n_patterns,
         )
+        return parts, OutlierSums.zero(source.n_energy, len(search.directions))
 
     for part, apart in _over(source, tiles, pool):
         total, outliers = add_regions(total, part), outliers + apart
@@ -326,9 +345,14 @@ TileAbundances = tuple[NDArray[np.int64], PixelAbundances, DominantSums]
 
 
 def abundances_pass(
-    source: TileSource, spectrum: NDArray[np.float64], tiles: Sequence[Tile]
+    source: TileSource,
+    spectrum: NDArray[np.float64],
+    tiles: Sequence[Tile],
+    patterns: PhasePatterns | None = None,
 ) -> Iterator[TileAbundances]:
     """Abundances in every pixel of some tiles, for phase spectra of shape (n_phases, n_energy).
+
+    With patterns, for the phases in the order of the spectra, phases are only where they may be.
 
     Yields
     ------
@@ -338,7 +362,11 @@ def abundances_pass(
 
     def fit(tile: Tile) -> TileAbundances:
         counts = source.load(tile)
-        result = fit_abundances(counts, spectrum)
+        if patterns is None:
+            result = fit_abundances(counts, spectrum)
+        else:
+            allowed = patterns.allowed[patterns.pattern.ravel()[counts.pixel]]
+            result = fit_where_allowed(counts, spectrum, allowed)
         return counts.pixel, result, dominant(counts, result.abundance)
 
     return _over(source, tiles, fit)

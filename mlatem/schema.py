@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from mlatem.model.priors import Priors
 from mlatem.settings import Settings
 from mlatem.sheet import DatasetRow
 
@@ -83,6 +84,14 @@ def datasets_schema() -> dict[str, Any]:
     }
 
 
+def priors_schema() -> dict[str, Any]:
+    """JSON schema of a priors file."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Priors.model_json_schema(),
+    }
+
+
 def generated_files() -> dict[str, str]:
     """Contents of the files in the repository that are generated, by path."""
     return {
@@ -90,6 +99,7 @@ def generated_files() -> dict[str, str]:
         "config/datasets.tsv": sheet_tsv(),
         "workflow/schemas/config.schema.json": _json(config_schema()),
         "workflow/schemas/datasets.schema.json": _json(datasets_schema()),
+        "workflow/schemas/priors.schema.json": _json(priors_schema()),
     }
 
 

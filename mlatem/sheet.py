@@ -155,6 +155,10 @@ class DatasetRow(BaseModel):
         description="Table of k-, zeta- or cross-section factors (CSV), relative to the campaign "
         "folder.",
     )
+    priors: str | None = Field(
+        None,
+        description="What is known of the phases (YAML), relative to the campaign folder.",
+    )
     oxygen: Literal["measured", "stoichiometry"] | None = Field(
         None, description="How oxygen is told; takes precedence over the configuration."
     )

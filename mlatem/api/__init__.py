@@ -4,6 +4,7 @@
 from mlatem.api.denoising import denoise, reconstruct
 from mlatem.api.factorization import (
     factorize,
+    patterns_of_phases,
     phases_of,
     plan_regions,
     refine,
@@ -11,6 +12,7 @@ from mlatem.api.factorization import (
     solve_phases,
 )
 from mlatem.api.prepare import calibrate, edxs_dictionary, identify
+from mlatem.api.priors import load_priors, named_phases
 from mlatem.api.quantification import mass_thickness, quantify, quantify_pixels
 from mlatem.api.rare_phases import find_rare_phases
 
@@ -21,7 +23,10 @@ __all__ = [
     "factorize",
     "find_rare_phases",
     "identify",
+    "load_priors",
     "mass_thickness",
+    "named_phases",
+    "patterns_of_phases",
     "phases_of",
     "plan_regions",
     "quantify",

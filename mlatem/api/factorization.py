@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Phases: compositions, spectra and abundance maps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from mlatem import settings as _settings
 from mlatem.api.data import SpectrumImageLike, factorization_record, positions_nm, tile_source
+from mlatem.api.priors import PriorsLike, load_priors, named_phases
 from mlatem.denoising.rank import low_rank
 from mlatem.errors import InputError
 from mlatem.factorization import verdicts
+from mlatem.factorization.constraints import NamedPhases
 from mlatem.factorization.merge import merge
 from mlatem.factorization.outliers import plan_search, with_outliers
+from mlatem.factorization.prior_places import PhasePatterns, phase_patterns
 from mlatem.factorization.refinement import refine as refine_weights
 from mlatem.factorization.regions import PoolingPlan, plan_pooling
 from mlatem.factorization.solver import (
@@ -31,6 +34,8 @@ from mlatem.model import (
     Factorization,
     RegionStatistics,
 )
+from mlatem.model.prior_conflicts import in_words
+from mlatem.model.priors import Priors
 from mlatem.passes import (
     TileSource,
     abundances_pass,
@@ -47,6 +52,7 @@ def factorize(
     dictionary: Dictionary,
     n_phases: int | str | None = None,
     *,
+    priors: PriorsLike | None = None,
     calibration: Calibration | None = None,
     edxs: _settings.Edxs | None = None,
     settings: _settings.Factorize | None = None,
@@ -62,6 +68,9 @@ def factorize(
     dictionary : Dictionary
     n_phases : int or "auto", optional
         Takes precedence over the settings'.
+    priors : Priors, mapping or path-like, optional
+        What is known of the phases: a YAML file, or a mapping of its form; see
+        `mlatem.model.priors`. The attribute `phase_names` tells which phase is which.
     calibration : Calibration, optional
         From `mlatem.calibrate`. With it, and where the thickness is known, the X-rays of every
         phase are absorbed in its own composition, not in the specimen's mean.
@@ -82,9 +91,10 @@ def factorize(
     Raises
     ------
     InputError
-        If the counts cannot be used, or carry fewer phases than asked for.
+        If the counts cannot be used, or carry fewer phases than asked for, or the priors do not
+        belong to the map or the dictionary.
     ConfigError
-        If `n_phases` or `seed` is not possible.
+        If `n_phases` or `seed` is not possible, or the priors contradict themselves.
     ConvergenceError
         If the compositions could not be found.
     """
@@ -109,6 +119,7 @@ def factorize(
         y_nm=y_nm,
         x_nm=x_nm,
         own_columns=own,
+        priors=None if priors is None else load_priors(priors),
     )
     return result.to_dataset()
 
@@ -123,6 +134,7 @@ def phases_of(
     y_nm: NDArray[np.float64],
     x_nm: NDArray[np.float64],
     own_columns: OwnColumns | None = None,
+    priors: Priors | None = None,
 ) -> Factorization:
     """All passes over a map from its low-rank basis to its phases.
 
@@ -138,21 +150,30 @@ def phases_of(
         Positions of rows and columns, nm.
     own_columns : callable, optional
         See `mlatem.factorization.solver.solve_compositions`.
+    priors : Priors, optional
+        What is known of the phases; where it tells places, regions keep to them, and no outliers
+        are set apart.
 
     Raises
     ------
     InputError, ConvergenceError
         As `factorize`.
     """
+    named, patterns = None, None
+    if priors is not None:
+        patterns = phase_patterns(priors, source.shape)
+        named = named_phases(priors, dictionary, patterns)
     axes = basis.axes * basis.weights
     plan = plan_regions(total_counts, source.shape, settings)
     centroids = centroids_pass(source, axes, plan)
     search = plan_search(basis, dictionary, plan, source.shape)
-    shared, outliers = regions_pass(source, axes, centroids, plan, search, source.tiles)
+    shared, outliers = regions_pass(source, axes, centroids, plan, search, source.tiles, patterns)
     regions = with_outliers(shared, outliers, search)
-    solution = solve_phases(regions, dictionary, settings, own_columns=own_columns)
-    tiles = abundances_pass(source, solution.spectrum(dictionary), source.tiles)
-    attrs = solve_attrs(solution, settings)
+    solution = solve_phases(regions, dictionary, settings, own_columns=own_columns, named=named)
+    of_phases = patterns_of_phases(patterns, solution)
+    spectrum = solution.spectrum(dictionary)
+    tiles = abundances_pass(source, spectrum, source.tiles, of_phases)
+    attrs = solve_attrs(solution, settings, None if priors is None else in_words(priors))
     return merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
 
 
@@ -198,6 +219,11 @@ def refine(
             "the phases have columns of their own, absorbed in each, which cannot be refined: "
             "factorize without `calibration` first"
         )
+    if start.attrs.get("priors"):
+        raise InputError(
+            "the phases were found with priors, which the refinement does not know: factorize "
+            "without `priors` first"
+        )
     dictionary = start.dictionary
     source = tile_source(data, dictionary, **options).kept_in_memory()
     scale = dictionary.columns.sum(axis=1)
@@ -239,26 +265,61 @@ def solve_phases(
     settings: _settings.Factorize,
     *,
     own_columns: OwnColumns | None = None,
+    named: NamedPhases | None = None,
 ) -> CompositionSolution:
     """Compositions from pooled spectra, with the number of phases as the settings say.
+
+    Where it is found automatically, there are at least as many as have names.
 
     Raises
     ------
     InputError, ConvergenceError
         As `factorize`.
     """
-    n_phases = settings.n_phases
-    if not isinstance(n_phases, int):
-        n_phases = estimate_n_phases(regions, dictionary)
+    if isinstance(settings.n_phases, int):
+        n_phases = settings.n_phases
+    else:
+        n_named = 1 if named is None else named.n_named
+        n_phases = max(estimate_n_phases(regions, dictionary), n_named)
+    if named is not None:
+        _check_places(named, n_phases)
     return solve_compositions(
-        regions, dictionary, n_phases, options=settings, own_columns=own_columns
+        regions, dictionary, n_phases, options=settings, own_columns=own_columns, named=named
     )
 
 
-def solve_attrs(solution: CompositionSolution, settings: _settings.Factorize) -> dict[str, Any]:
-    """What goes with a factorisation: settings, decisions and verdicts, JSON-safe."""
+def patterns_of_phases(
+    patterns: PhasePatterns | None, solution: CompositionSolution
+) -> PhasePatterns | None:
+    """Where the phases of a solution may be, in its order."""
+    if patterns is None or solution.places is None:
+        return None
+    return patterns.with_allowed(solution.places)
+
+
+def _check_places(named: NamedPhases, n_phases: int) -> None:
+    if named.places is None or n_phases > named.n_named:
+        return
+    lost = ~named.places[:, :-1].any(axis=1)
+    if lost.any():
+        raise InputError(
+            f"the regions of {', '.join(named.names)} leave a part of the map to no phase, and "
+            f"n_phases is {n_phases}: raise it, or widen a region"
+        )
+
+
+def solve_attrs(
+    solution: CompositionSolution,
+    settings: _settings.Factorize,
+    priors: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """What goes with a factorisation: settings, priors, decisions and verdicts, JSON-safe.
+
+    Priors are what is said of each named phase, in words.
+    """
     return {
         "settings": settings.model_dump(mode="json"),
+        "priors": {name: list(words) for name, words in (priors or {}).items()},
         "decisions": [d.to_dict() for d in verdicts.decisions(solution, settings)],
         "verdicts": [v.to_dict() for v in verdicts.verdicts(solution)],
     }

@@ -97,10 +97,11 @@ def factorize(
     factorization: Annotated[Path, typer.Argument(help="Folder to write (factorization.zarr).")],
     n_phases: Annotated[str, typer.Option("--n-phases", "-k", help="A number, or auto.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Seed of thinning and clustering.")] = 0,
+    priors: Annotated[Path | None, typer.Option(help="What is known of the phases (YAML).")] = None,
     threads: Threads = 1,
 ) -> None:
     """Factorise a spectrum image into phases."""
-    from mlatem import settings
+    from mlatem import api, settings
     from mlatem.steps import factorize as step
 
     values = {"n_phases": n_phases if n_phases == "auto" else _number(n_phases), "seed": seed}
@@ -111,6 +112,7 @@ def factorize(
         factorization=factorization,
         edxs=settings.Edxs(),
         settings=settings.parse({"factorize": values}, source="command line").factorize,
+        priors=None if priors is None else api.load_priors(priors),
         threads=threads,
     )
     typer.echo(f"wrote {factorization}")

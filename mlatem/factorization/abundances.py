@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,57 @@ def fit_abundances(counts: SparseCounts, spectrum: NDArray[np.float64]) -> Pixel
         covariance,
         np.maximum(deviance, 0.0).astype(np.float32),
         converged,
+    )
+
+
+def fit_where_allowed(
+    counts: SparseCounts, spectrum: NDArray[np.float64], allowed: NDArray[np.bool_]
+) -> PixelAbundances:
+    """Abundances of maximum likelihood of the phases that may be in a pixel.
+
+    Parameters
+    ----------
+    counts : SparseCounts
+    spectrum : ndarray of shape (n_phases, n_energy)
+        Phase spectra that add up to one.
+    allowed : ndarray of shape (n_pixels, n_phases), bool
+        At least one phase in each pixel. Others have no abundance there, and no uncertainty.
+
+    Raises
+    ------
+    InputError
+        As `fit_abundances`.
+    """
+    _check(counts, spectrum)
+    n_pixels, n_phases = allowed.shape
+    abundance = np.zeros((n_pixels, n_phases), np.float32)
+    covariance = np.zeros((n_pixels, n_phases, n_phases), np.float32)
+    covariance[counts.pixel_totals() == 0] = np.nan
+    deviance, converged = np.zeros(n_pixels, np.float32), np.ones(n_pixels, bool)
+    rows, group = np.unique(allowed, axis=0, return_inverse=True)
+    for number, phases in enumerate(rows):
+        pixels = np.flatnonzero(group.ravel() == number)
+        part = fit_abundances(_some_pixels(counts, pixels), spectrum[phases])
+        here = np.flatnonzero(phases)
+        abundance[np.ix_(pixels, here)] = part.abundance
+        covariance[np.ix_(pixels, here, here)] = part.covariance
+        deviance[pixels], converged[pixels] = part.deviance, part.converged
+    return PixelAbundances(abundance, covariance, deviance, converged)
+
+
+def _some_pixels(counts: SparseCounts, pixels: NDArray[np.int64]) -> SparseCounts:
+    """The counts of some pixels."""
+    kept = np.zeros(counts.n_pixels, dtype=bool)
+    kept[pixels] = True
+    lengths = np.diff(counts.pointer)
+    events = np.repeat(kept, lengths)
+    pointer = np.concatenate([[0], np.cumsum(lengths[kept])]).astype(counts.pointer.dtype)
+    return replace(
+        counts,
+        pointer=pointer,
+        channel=counts.channel[events],
+        count=counts.count[events],
+        pixel=counts.pixel[kept],
     )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlatem import settings
+from mlatem.factorization.constraints import Constraints
 from mlatem.factorization.pooled import Array, PooledData, information, spectral_angle
 from mlatem.factorization.scoring import Penalty, fit
 from mlatem.factorization.sparsity import SparseResult, abundances_at
@@ -21,6 +22,7 @@ def fit_contiguous(
     data: PooledData,
     weight: Array,
     options: settings.Factorize,
+    constraints: Constraints | None = None,
 ) -> SparseResult:
     """Fit in which every phase is absent from as many regions as can be, and lacks no element.
 
@@ -30,6 +32,8 @@ def fit_contiguous(
     weight : ndarray of shape (n_phases, n_columns)
         Start: the vertices of the fitted region spectra; rows add up to one.
     options : settings.Factorize
+    constraints : Constraints, optional
+        What is known of the phases.
 
     Notes
     -----
@@ -40,7 +44,9 @@ def fit_contiguous(
     """
     weight = np.maximum(weight, _START_FLOOR / weight.shape[1])
     weight = weight / weight.sum(axis=1, keepdims=True)
-    abundance = abundances_at(data, weight, options).abundance
+    if constraints is not None:
+        weight = constraints.start(weight, exact_only=True)
+    abundance = abundances_at(data, weight, options, constraints).abundance
     losses: list[float] = []
     steady = False
     for step in range(_MAX_STEPS):
@@ -49,6 +55,7 @@ def fit_contiguous(
             abundance,
             weight,
             penalty=Penalty(1.0 / (abundance + _errors(data, abundance, weight)), 0.0 * weight),
+            constraints=constraints,
             max_rounds=options.max_rounds,
             tolerance=options.tolerance if steady else max(options.tolerance, 0.1 * _STEADY),
         )
@@ -60,6 +67,8 @@ def fit_contiguous(
         steady = step + 1 >= _LEAST_STEPS and turned < _STEADY
     penalty = np.log1p(abundance / _errors(data, abundance, weight)).sum()
     score = data.loss(data.model(abundance, weight)) + float(penalty)
+    if constraints is not None:
+        score += constraints.cost(weight)
     return SparseResult(abundance, weight, tuple(losses), score, steady and result.converged)
 
 

@@ -6,13 +6,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mlatem.factorization.constraints import Constraints
 from mlatem.factorization.pooled import Array, PooledData, information
 
 #: Values below this many conditional standard errors count as zero.
 _ZERO = 0.3
 
 
-def weight_covariance(data: PooledData, abundance: Array, weight: Array) -> Array:
+def weight_covariance(
+    data: PooledData, abundance: Array, weight: Array, constraints: Constraints | None = None
+) -> Array:
     """Covariance of the weights of every phase, abundances eliminated, weights adding up to one.
 
     Parameters
@@ -21,6 +24,8 @@ def weight_covariance(data: PooledData, abundance: Array, weight: Array) -> Arra
     abundance : ndarray of shape (n_regions, n_phases)
         Of maximum likelihood at these weights.
     weight : ndarray of shape (n_phases, n_columns)
+    constraints : Constraints, optional
+        What is known beforehand counts as known: no variance for it.
 
     Returns
     -------
@@ -34,6 +39,32 @@ def weight_covariance(data: PooledData, abundance: Array, weight: Array) -> Arra
     lie between 0 and 1, a prior of standard deviation one bounds what the counts leave open.
     """
     n_phases, n_columns = weight.shape
+    reduced, curvature = reduced_information(data, abundance, weight)
+    reduced = reduced + np.eye(len(reduced))
+    active = _present(weight, curvature)
+    if constraints is not None:
+        reduced = reduced + constraints.curvature(weight)
+        active = active & constraints.free
+    tangent = _tangent(active)
+    full = tangent @ np.linalg.solve(tangent.T @ reduced @ tangent, tangent.T)
+    freed = _freed_variance(reduced, full, active.ravel())
+    if constraints is not None:
+        freed = np.where(constraints.free.ravel(), freed, 0.0)
+    full = full + np.diag(freed)
+    blocks_of_phases = full.reshape(n_phases, n_columns, n_phases, n_columns)
+    return np.stack([blocks_of_phases[k, :, k, :] for k in range(n_phases)])
+
+
+def reduced_information(data: PooledData, abundance: Array, weight: Array) -> tuple[Array, Array]:
+    """Information on the weights with the abundances that are not zero eliminated.
+
+    Returns
+    -------
+    reduced : ndarray of shape (n_phases * n_columns, n_phases * n_columns)
+    curvature : ndarray of shape (n_phases, n_columns)
+        Of each weight with all else known.
+    """
+    n_phases = len(weight)
     blocks = information(data, abundance, weight, data.model(abundance, weight))
     present = _present(abundance, np.diagonal(blocks.abundance, axis1=1, axis2=2))
     known = present[:, :, None] & present[:, None, :]
@@ -43,14 +74,7 @@ def weight_covariance(data: PooledData, abundance: Array, weight: Array) -> Arra
     cross = np.where(present[:, :, None], blocks.cross, 0.0)
     carried = np.linalg.inv(matrix) @ cross
     reduced = blocks.weight - np.einsum("rks,rkt->st", cross, carried, optimize=True)
-    reduced = 0.5 * (reduced + reduced.T) + np.eye(len(reduced))
-    active = _present(weight, np.diag(blocks.weight).reshape(weight.shape))
-    tangent = _tangent(active)
-    full = tangent @ np.linalg.solve(tangent.T @ reduced @ tangent, tangent.T)
-    freed = _freed_variance(reduced, full, active.ravel())
-    full = full + np.diag(freed)
-    blocks_of_phases = full.reshape(n_phases, n_columns, n_phases, n_columns)
-    return np.stack([blocks_of_phases[k, :, k, :] for k in range(n_phases)])
+    return 0.5 * (reduced + reduced.T), np.diag(blocks.weight).reshape(weight.shape)
 
 
 def _present(value: Array, curvature: Array) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mlatem import settings
 from mlatem.factorization import alignment
+from mlatem.factorization.constraints import Constraints
 from mlatem.factorization.contiguous import fit_contiguous
 from mlatem.factorization.pooled import Array, PooledData, spectral_angle
 from mlatem.factorization.sparsity import SparseResult, fit_sparse
@@ -66,12 +67,20 @@ class Geometry:
     """Shape (n_phases,); share of a phase's counts in regions that it fills nearly alone."""
     penalized: NDArray[np.bool_]
     """Shape (n_columns,); columns of elements."""
+    n_named: int = 0
+    """The first phases have names, and are recognized by their place."""
 
     def order(self, spectrum: Array) -> NDArray[np.int64]:
         """Which phase of this record each of some spectra is."""
-        return alignment.matched(spectrum, self.spectrum)
+        return alignment.matched(spectrum, self.spectrum, self.n_named)
 
-    def fit(self, data: PooledData, weight: Array, options: settings.Factorize) -> SparseResult:
+    def fit(
+        self,
+        data: PooledData,
+        weight: Array,
+        options: settings.Factorize,
+        constraints: Constraints | None = None,
+    ) -> SparseResult:
         """The answer of this geometry, from a start.
 
         Phases that occur alone are determined by the regions where they do, and no element of
@@ -79,16 +88,20 @@ class Geometry:
         """
         alone = self.is_alone[self.order(data.spectrum(weight))]
         if alone.all():
-            return fit_contiguous(data, weight, options)
-        return fit_sparse(data, weight, self.penalized & ~alone[:, None], options)
+            return fit_contiguous(data, weight, options, constraints)
+        return fit_sparse(data, weight, self.penalized & ~alone[:, None], options, constraints)
 
     def fit_other(
-        self, data: PooledData, weight: Array, options: settings.Factorize
+        self,
+        data: PooledData,
+        weight: Array,
+        options: settings.Factorize,
+        constraints: Constraints | None = None,
     ) -> SparseResult:
         """The answer of the other reading of the map, from a start."""
         if self.is_alone.all():
-            return fit_sparse(data, weight, self.penalized, options)
-        return fit_contiguous(data, weight, options)
+            return fit_sparse(data, weight, self.penalized, options, constraints)
+        return fit_contiguous(data, weight, options, constraints)
 
 
 @dataclass(frozen=True)
@@ -109,6 +122,8 @@ def settled(
     penalized: NDArray[np.bool_],
     atoms: Atoms,
     options: settings.Factorize,
+    constraints: Sequence[Constraints | None],
+    n_named: int,
 ) -> Settled:
     """The answers of the geometry that the map shows, or that the settings name.
 
@@ -123,29 +138,33 @@ def settled(
         Columns of elements.
     atoms : Atoms
     options : settings.Factorize
+    constraints : sequence of Constraints or None
+        What is known of the phases, for every thinning.
+    n_named : int
+        The first phases have names, and keep their places.
     """
     reference = thinnings[0].spectrum(answers[0].weight)
     embedded = [
-        _reordered(a, alignment.matched(reference, data.spectrum(a.weight)))
+        _reordered(a, alignment.matched(reference, data.spectrum(a.weight), n_named))
         for a, data in zip(answers, thinnings, strict=True)
     ]
     beside = []
-    for data, start in zip(thinnings, starts, strict=True):
-        found = fit_contiguous(data, start, options)
-        order = alignment.matched(reference, data.spectrum(found.weight))
+    for data, start, known in zip(thinnings, starts, constraints, strict=True):
+        found = fit_contiguous(data, start, options, known)
+        order = alignment.matched(reference, data.spectrum(found.weight), n_named)
         beside.append(_reordered(found, order))
     inside_weight, beside_weight = _middle(embedded), _middle(beside)
     pure = np.median([purity(answer.abundance) for answer in beside], axis=0)
     alone = _alone(pure, atoms, inside_weight, beside_weight, embedded[0].abundance, options)
-    geometry = Geometry(reference, alone, pure, penalized)
+    geometry = Geometry(reference, alone, pure, penalized, n_named)
     if alone.all():
         return Settled(beside, inside_weight, geometry)
     first = thinnings[0]
     off = spectral_angle(first.spectrum(inside_weight), first.spectrum(beside_weight))
     if np.any(off[alone] > np.radians(_SAME_DEG)):
         embedded = [
-            _better(geometry, data, [a.weight, b.weight], options)
-            for data, a, b in zip(thinnings, embedded, beside, strict=True)
+            _better(geometry, data, [a.weight, b.weight], options, known)
+            for data, a, b, known in zip(thinnings, embedded, beside, constraints, strict=True)
         ]
     return Settled(embedded, beside_weight, geometry)
 
@@ -213,12 +232,17 @@ def _alone(
 
 
 def _better(
-    geometry: Geometry, data: PooledData, starts: Sequence[Array], options: settings.Factorize
+    geometry: Geometry,
+    data: PooledData,
+    starts: Sequence[Array],
+    options: settings.Factorize,
+    known: Constraints | None,
 ) -> SparseResult:
     """The best of the answers from several starts, phases in the geometry's order."""
-    found = [geometry.fit(data, start, options) for start in starts]
+    found = [geometry.fit(data, start, options, known) for start in starts]
     best = found[int(np.argmin([answer.score for answer in found]))]
-    return _reordered(best, alignment.matched(geometry.spectrum, data.spectrum(best.weight)))
+    spectrum = data.spectrum(best.weight)
+    return _reordered(best, alignment.matched(geometry.spectrum, spectrum, geometry.n_named))
 
 
 def _middle(answers: Sequence[SparseResult]) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem import settings
+from mlatem.factorization.constraints import Constraints
 from mlatem.factorization.geometry import (
     COINCIDENCE,
     LACKING,
@@ -38,6 +39,8 @@ def ambiguity(
     neighbours: Neighbours,
     dictionary: Dictionary,
     options: settings.Factorize,
+    place: NDArray[np.int64],
+    constraints: Constraints | None,
 ) -> Ambiguity:
     """What the data leave open about an answer.
 
@@ -48,20 +51,24 @@ def ambiguity(
     abundance : ndarray of shape (n_regions, n_phases)
         Of maximum likelihood at the answer.
     weight : ndarray of shape (n_phases, n_columns)
-        The answer, its phases in any order.
+        The answer.
     view : Settled
     spread_deg : ndarray of shape (n_phases,)
         Largest angle between thinnings.
     neighbours : Neighbours
     dictionary : Dictionary
     options : settings.Factorize
+    place : ndarray of shape (n_phases,)
+        Which phase of `view` each of the answer is.
+    constraints : Constraints, optional
+        What is known of the phases of `view`.
     """
     geometry = view.geometry
-    place = geometry.order(data.spectrum(weight))
     alone, purity, other = geometry.is_alone[place], geometry.purity[place], view.other[place]
     scale = dictionary.columns.sum(axis=1)
     if data.columns.ndim == 3:
-        other = geometry.fit_other(data, other, options).weight
+        own = data.with_columns(data.columns[np.argsort(place)])
+        other = geometry.fit_other(own, view.other, options, constraints).weight[place]
     atoms = Atoms(dictionary.quantified, scale)
     fractions, others = atoms.fractions(weight), atoms.fractions(other)
     lacking = n_lacking(fractions, abundance)

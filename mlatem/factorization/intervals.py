@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mlatem.factorization.constraints import Constraints
 from mlatem.factorization.pooled import Array, PooledData, gradients, information
 from mlatem.model import Leeway
 
@@ -21,7 +22,7 @@ def composition_leeway(
     abundances: Sequence[Array],
     weights: Array,
     *,
-    free: NDArray[np.bool_] | None = None,
+    constraints: Constraints | None = None,
 ) -> Leeway:
     """Leeway of the weights of all phases.
 
@@ -32,8 +33,8 @@ def composition_leeway(
         Of maximum likelihood at the weights of each thinning.
     weights : ndarray of shape (n_thinnings, n_phases, n_columns)
         Rows add up to one.
-    free : ndarray of shape (n_phases, n_columns), bool, optional
-        Weights that may differ from what was found; all if not given.
+    constraints : Constraints, optional
+        What is known of the phases: known weights have no leeway, statements count as data.
 
     Returns
     -------
@@ -48,10 +49,8 @@ def composition_leeway(
     penalties have pulled is taken back. A weight at zero is freed alone: its variance is the
     inverse of the information that is left when all others follow it.
     """
-    if free is None:
-        free = np.ones(weights.shape[1:], dtype=bool)
     found = [
-        _of_thinning(data, abundance, weight, free)
+        _of_thinning(data, abundance, weight, constraints)
         for data, abundance, weight in zip(thinnings, abundances, weights, strict=True)
     ]
     n_freed = max(1, *(len(one.best) for one in found))
@@ -94,10 +93,15 @@ class _Part:
 
 
 def _of_thinning(
-    data: PooledData, abundance: Array, weight: Array, free: NDArray[np.bool_]
+    data: PooledData, abundance: Array, weight: Array, constraints: Constraints | None
 ) -> _Part:
     n_phases, n_columns = weight.shape
     reduced, slope, errors = reduced_information(data, abundance, weight)
+    free = np.ones(weight.shape, dtype=bool)
+    if constraints is not None:
+        free = constraints.free
+        reduced = reduced + constraints.curvature(weight)
+        slope = slope + constraints.gradient(weight).ravel()
     active = (weight > _ZERO * errors) & free
     moving = _directions(active, np.flatnonzero(active & ~_is_last(active)))
     raised = _directions(active, np.flatnonzero(~active & free))

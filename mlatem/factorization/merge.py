@@ -92,6 +92,21 @@ def _solve_attrs(solution: CompositionSolution, n_unconverged: int) -> dict[str,
         "n_carried": solution.n_carried,
         "spread_deg": [float(value) for value in solution.spread_deg],
         "n_pixels_not_converged": n_unconverged,
+        **_prior_attrs(solution),
+    }
+
+
+def _prior_attrs(solution: CompositionSolution) -> dict[str, Any]:
+    """Names of phases and what their priors cost; None for phases without a prior."""
+    if solution.prior_deviance is None or solution.prior_limit is None:
+        return {}
+    costs = {"prior_deviance": solution.prior_deviance, "prior_limit": solution.prior_limit}
+    return {
+        "phase_names": list(solution.phase_names),
+        **{
+            name: [None if np.isnan(value) else float(value) for value in values]
+            for name, values in costs.items()
+        },
     }
 
 

@@ -187,6 +187,8 @@ def tile_regions(
     shape: tuple[int, int],
     core: tuple[slice, slice] | None = None,
     set_apart: Callable[[SparseCounts, SparseCounts, NDArray[np.int32]], None] | None = None,
+    pattern: NDArray[np.integer] | None = None,
+    n_patterns: int = 1,
 ) -> tuple[RegionStatistics, ...]:
     """Summed spectra of the regions of a tile, one record per thinning; add them up over tiles.
 
@@ -199,13 +201,17 @@ def tile_regions(
     set_apart : callable, optional
         Called with the half to label on, the half to sum and the labels, which are -1 outside of
         the tile: may take pixels out of the regions by the label -1.
+    pattern : ndarray of shape (n_pixels,), optional
+        Group of each pixel, below `n_patterns`: regions are split so that each lies in one group.
+    n_patterns : int, optional
 
     Returns
     -------
     regions : tuple of RegionStatistics
-        Each of 2 n_regions rows: labels of the first half with sums of the second, then the
-        reverse. Together the rows hold every photon of the tile once. Pixels without a count in
-        the labelling half, smoothed, go to the region of the nearest empty score.
+        Each of 2 n_patterns n_regions rows: labels of the first half with sums of the second,
+        pattern by pattern, then the reverse. Together the rows hold every photon of the tile once.
+        Pixels without a count in the labelling half, smoothed, go to the region of the nearest
+        empty score.
     """
     inner = _core_index(shape, core)
     sums: list[RegionStatistics] = []
@@ -216,7 +222,10 @@ def tile_regions(
         label[inner] = nearest(features[inner], half_centroids)[0]
         if set_apart is not None:
             set_apart(label_half, sum_half, label)
-        sums.append(pool(sum_half, label, plan.n_regions))
+        if pattern is not None:
+            inside = label >= 0
+            label[inside] += plan.n_regions * pattern[inside]
+        sums.append(pool(sum_half, label, n_patterns * plan.n_regions))
     return tuple(
         _stacked(first, second) for first, second in zip(sums[::2], sums[1::2], strict=True)
     )

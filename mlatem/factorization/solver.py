@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mlatem import settings
 from mlatem.errors import ConvergenceError, InputError
 from mlatem.factorization import alignment, geometry, multiplicative, vertices
+from mlatem.factorization.constraints import Constraints, NamedPhases
 from mlatem.factorization.covariance import weight_covariance
 from mlatem.factorization.geometry_class import ambiguity
 from mlatem.factorization.intervals import composition_leeway, in_coefficients
@@ -23,6 +24,8 @@ from mlatem.factorization.pooled import (
     expectation_maximization,
     weighted_columns,
 )
+from mlatem.factorization.prior_cost import PriorCosts, no_costs, prior_costs
+from mlatem.factorization.prior_fit import Known, matched_starts
 from mlatem.factorization.scoring import ScoringResult, fit
 from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse
 from mlatem.model import Ambiguity, Dictionary, Leeway, RegionStatistics, SparseCounts
@@ -81,6 +84,14 @@ class CompositionSolution:
     """Of the coefficients: what intervals are made of."""
     ambiguity: Ambiguity | None = None
     """What the data leave open; None where it was not looked for."""
+    phase_names: tuple[str, ...] = ()
+    """Names that priors give to phases; "" for the others; empty without priors."""
+    prior_deviance: NDArray[np.float64] | None = None
+    """Shape (n_phases,); by how much each phase's prior raises the deviance; NaN without one."""
+    prior_limit: NDArray[np.float64] | None = None
+    """Shape (n_phases,); what a prior that is true costs at most, but once in a thousand."""
+    places: NDArray[np.bool_] | None = None
+    """Shape (n_patterns, n_phases); see `NamedPhases.places`, phases in the order given here."""
 
     @property
     def n_phases(self) -> int:
@@ -122,6 +133,7 @@ def solve_compositions(
     *,
     options: settings.Factorize | None = None,
     own_columns: OwnColumns | None = None,
+    named: NamedPhases | None = None,
 ) -> CompositionSolution:
     """Compositions of the phases from the pooled spectra of all thinnings.
 
@@ -135,11 +147,13 @@ def solve_compositions(
     own_columns : callable, optional
         Columns of every phase for its composition. After a first solve with the dictionary's,
         columns and compositions are iterated, at most six rounds.
+    named : NamedPhases, optional
+        What is known of some of the phases.
 
     Raises
     ------
     InputError
-        If the map has no counts, or the data cannot carry so many phases.
+        If the map has no counts, or the data cannot carry so many phases, or more are named.
     ConvergenceError
         If a fit ends in values that are not finite.
 
@@ -152,33 +166,45 @@ def solve_compositions(
     """
     options = options or settings.Factorize()
     thinnings = _pooled(regions, dictionary)
+    shared = thinnings[0]
     n_carried = max(1, min(vertices.n_carried(data) for data in thinnings))
     _check_number(n_phases, thinnings, dictionary, n_carried)
+    known = [Known.of(part, named, n_phases) for part in regions]
     penalized = _penalized(dictionary)
     blind = [_blind_start(data, n_phases, n_carried, options) for data in thinnings]
+    starts = matched_starts([start for start, _ in blind], thinnings, known, dictionary, options)
+    priors = [prior.constraints(dictionary.columns) for prior in known]
     answers = []
-    for data, (start, losses) in zip(thinnings, blind, strict=True):
-        sparse = fit_sparse(data, start, penalized, options)
+    for data, prior, start, (_, losses) in zip(thinnings, priors, starts, blind, strict=True):
+        sparse = fit_sparse(data, start, penalized, options, prior)
         answers.append(replace(sparse, loss=losses + sparse.loss))
-    answers = _reconciled(thinnings, answers, penalized, options)
+    answers = _reconciled(thinnings, answers, penalized, options, priors, known[0].n_named)
     columns = dictionary.columns
     atoms = geometry.Atoms(dictionary.quantified, columns.sum(axis=-1))
     view = geometry.settled(
-        thinnings, answers, [start for start, _ in blind], penalized, atoms, options
+        thinnings, answers, starts, penalized, atoms, options, priors, known[0].n_named
     )
     answers = view.answers
-    weights = _ordered(thinnings, answers)
+    weights = _ordered(thinnings, answers, known[0].n_named)
     if own_columns is not None:
         answers, columns = _with_own_columns(
-            thinnings, weights, dictionary, own_columns, view.geometry, options
+            thinnings, weights, dictionary, own_columns, view.geometry, options, known
         )
         thinnings = [data.with_columns(columns) for data in thinnings]
         weights = np.stack([answer.weight for answer in answers])
-    weight = _combined(weights, thinnings[0])
-    abundance = abundances_at(thinnings[0], weight, options).abundance
+    constraints = known[0].constraints(columns)
+    weight = _combined(weights, thinnings[0], known[0].n_named)
+    if constraints is not None:
+        weight = constraints.start(weight, exact_only=True)
+    abundance = abundances_at(thinnings[0], weight, options, constraints).abundance
     if np.any(abundance.sum(axis=0) < _LEAST_SHARE * abundance.sum()):
-        raise _too_many(n_phases, n_carried)
-    covariance = weight_covariance(thinnings[0], abundance, weight) + _scatter(weights)
+        raise _nothing_of(abundance, named, n_phases, n_carried)
+    costs, fitted = no_costs(n_phases), known[0].fitted_to(columns)
+    if fitted is not None:
+        scale, pattern = columns.sum(axis=-1), known[0].pattern
+        costs = prior_costs(thinnings[0], abundance, weight, fitted, scale, pattern, options)
+    covariance = weight_covariance(thinnings[0], abundance, weight, constraints)
+    covariance = covariance + _scatter(weights)
     scale = np.broadcast_to(columns.sum(axis=-1), weight.shape)
     spectra = [thinnings[0].spectrum(w) for w in weights]
     n_failed = sum(not answer.converged for answer in answers)
@@ -192,18 +218,26 @@ def solve_compositions(
         converged=n_failed == 0,
         reason=_reason(n_failed, len(answers), options),
         phase_columns=None if own_columns is None else columns,
-        leeway=_leeway(thinnings, weights, scale, options),
-        ambiguity=ambiguity(
-            thinnings[0],
-            abundance,
-            weight,
-            view,
-            np.degrees(alignment.spread(spectra)),
-            _neighbours(thinnings[0], n_phases, n_carried, blind[0][1][-1], options),
-            dictionary,
-            options,
-        ),
+        leeway=_leeway(thinnings, weights, scale, options, known, columns),
     )
+    order = np.arange(n_phases)
+    if named is not None:
+        order = np.argsort(-abundance.sum(axis=0), kind="stable")
+        solution = _named(solution, named, costs, order)
+    first = thinnings[0] if columns.ndim == 2 else thinnings[0].with_columns(columns[order])
+    opened = ambiguity(
+        first,
+        abundance[:, order],
+        weight[order],
+        view,
+        solution.spread_deg,
+        _neighbours(shared, n_phases, n_carried, blind[0][1][-1], options),
+        dictionary,
+        options,
+        view.geometry.order(thinnings[0].spectrum(weight))[order],
+        constraints,
+    )
+    solution = replace(solution, ambiguity=opened)
     _check_finite(solution)
     logger.info(
         "compositions of %d phases from %d regions: %d rounds, spread %.2f deg",
@@ -213,6 +247,43 @@ def solve_compositions(
         solution.spread_deg.max(),
     )
     return solution
+
+
+def _named(
+    solution: CompositionSolution,
+    named: NamedPhases,
+    costs: PriorCosts,
+    order: NDArray[np.int64],
+) -> CompositionSolution:
+    """The solution with its phases in another order, with their names."""
+    names = (*named.names, *[""] * (solution.n_phases - named.n_named))
+    own, places = solution.phase_columns, named.places
+    return replace(
+        solution,
+        coefficient=solution.coefficient[order],
+        coefficient_covariance=solution.coefficient_covariance[order],
+        spread_deg=solution.spread_deg[order],
+        phase_columns=None if own is None else own[order],
+        leeway=None if solution.leeway is None else solution.leeway.reordered(order),
+        phase_names=tuple(names[k] for k in order),
+        prior_deviance=costs.deviance[order],
+        prior_limit=costs.limit[order],
+        places=None if places is None else places[:, np.minimum(order, named.n_named)],
+    )
+
+
+def _nothing_of(
+    abundance: Array, named: NamedPhases | None, n_phases: int, n_carried: int
+) -> InputError:
+    """The error where the regions hold nothing of a phase."""
+    empty = np.flatnonzero(abundance.sum(axis=0) < _LEAST_SHARE * abundance.sum())
+    lost = [] if named is None else [named.names[k] for k in empty if k < named.n_named]
+    if not lost:
+        return _too_many(n_phases, n_carried)
+    return InputError(
+        f"the data hold nothing of phase {', '.join(lost)} as its prior describes it: correct the "
+        "prior, or leave the phase out of this dataset's priors"
+    )
 
 
 def _pooled(regions: Sequence[RegionStatistics], dictionary: Dictionary) -> list[PooledData]:
@@ -291,33 +362,39 @@ def _reconciled(
     answers: list[SparseResult],
     penalized: NDArray[np.bool_],
     options: settings.Factorize,
+    constraints: Sequence[Constraints | None],
+    n_named: int,
 ) -> list[SparseResult]:
     """Answers far from the most central one are fitted again from there; the better one stays."""
     columns = thinnings[0].columns
     spectra = [answer.weight @ columns for answer in answers]
-    central = alignment.medoid(spectra)
+    central = alignment.medoid(spectra, n_named)
     result = list(answers)
-    for i, data in enumerate(thinnings):
-        if np.degrees(alignment.distance(spectra[central], spectra[i])) < _DISAGREEMENT_DEG:
+    for i, (data, known) in enumerate(zip(thinnings, constraints, strict=True)):
+        away = alignment.distance(spectra[central], spectra[i], n_named)
+        if np.degrees(away) < _DISAGREEMENT_DEG:
             continue
-        other = fit_sparse(data, answers[central].weight, penalized, options)
+        other = fit_sparse(data, answers[central].weight, penalized, options, known)
         if other.score < answers[i].score:
             result[i] = other
     return result
 
 
-def _ordered(thinnings: Sequence[PooledData], answers: Sequence[SparseResult]) -> Array:
-    """Weights of all thinnings, matched, phases by decreasing abundance.
+def _ordered(
+    thinnings: Sequence[PooledData], answers: Sequence[SparseResult], n_named: int
+) -> Array:
+    """Weights of all thinnings, matched, phases without a name by decreasing abundance.
 
     Shape (n_thinnings, n_phases, n_columns).
     """
     columns = thinnings[0].columns
-    reference = answers[alignment.medoid([answer.weight @ columns for answer in answers])]
-    order = np.argsort(-reference.abundance.sum(axis=0), kind="stable")
+    spectra = [answer.weight @ columns for answer in answers]
+    reference = answers[alignment.medoid(spectra, n_named)]
+    free = np.argsort(-reference.abundance[:, n_named:].sum(axis=0), kind="stable")
+    order = np.concatenate([np.arange(n_named), n_named + free])
     spectrum = reference.weight[order] @ columns
-    return np.stack(
-        [answer.weight[alignment.matched(spectrum, answer.weight @ columns)] for answer in answers]
-    )
+    matches = [alignment.matched(spectrum, found, n_named) for found in spectra]
+    return np.stack([a.weight[match] for a, match in zip(answers, matches, strict=True)])
 
 
 def _with_own_columns(
@@ -327,6 +404,7 @@ def _with_own_columns(
     own_columns: OwnColumns,
     view: geometry.Geometry,
     options: settings.Factorize,
+    known: Sequence[Known],
 ) -> tuple[list[SparseResult], Array]:
     """Answers, phases in the order given, with columns that agree with their compositions.
 
@@ -340,8 +418,9 @@ def _with_own_columns(
     columns : ndarray of shape (n_phases, n_columns, n_energy)
     """
     quantified = dictionary.quantified
-    weight = _combined(weights, thinnings[0])
-    data, abundance = thinnings[0], abundances_at(thinnings[0], weight, options).abundance
+    weight = _combined(weights, thinnings[0], known[0].n_named)
+    data, constraints = thinnings[0], known[0].constraints(dictionary.columns)
+    abundance = abundances_at(data, weight, options, constraints).abundance
 
     def agreeing(columns: Array) -> tuple[Array, Array]:
         """Columns for the counts in each, and the shares of the quantified ones."""
@@ -355,14 +434,14 @@ def _with_own_columns(
 
     columns, shares = agreeing(dictionary.columns)
     for _ in range(_OWN_ROUNDS):
-        first = view.fit(data.with_columns(columns), weight, options)
+        first = view.fit(data.with_columns(columns), weight, options, known[0].constraints(columns))
         weight, abundance, before = first.weight, first.abundance, shares
         columns, shares = agreeing(columns)
         if np.max(np.abs(shares - before)) < _OWN_TOLERANCE:
             break
     answers = [
-        view.fit(data.with_columns(columns), start, options)
-        for data, start in zip(thinnings, [weight, *weights[1:]], strict=True)
+        view.fit(data.with_columns(columns), start, options, prior.constraints(columns))
+        for data, start, prior in zip(thinnings, [weight, *weights[1:]], known, strict=True)
     ]
     return answers, columns
 
@@ -377,7 +456,7 @@ def _penalized(dictionary: Dictionary) -> NDArray[np.bool_]:
     return np.array([kind != "background" for kind in dictionary.kinds])
 
 
-def _combined(weights: Array, data: PooledData) -> Array:
+def _combined(weights: Array, data: PooledData, n_named: int) -> Array:
     """One answer from those of all thinnings, (n_phases, n_columns); rows add up to one.
 
     The elementwise median; where the thinnings found different answers, whose median is none of
@@ -385,7 +464,7 @@ def _combined(weights: Array, data: PooledData) -> Array:
     """
     spectra = [data.spectrum(weight) for weight in weights]
     if np.degrees(alignment.spread(spectra).max()) > _DIFFERENT_DEG:
-        central: Array = weights[alignment.medoid(spectra)]
+        central: Array = weights[alignment.medoid(spectra, n_named)]
         return central
     median = np.median(weights, axis=0)
     combined: Array = median / median.sum(axis=1, keepdims=True)
@@ -403,14 +482,21 @@ def _scatter(weights: Array) -> Array:
 
 
 def _leeway(
-    thinnings: Sequence[PooledData], weights: Array, scale: Array, options: settings.Factorize
+    thinnings: Sequence[PooledData],
+    weights: Array,
+    scale: Array,
+    options: settings.Factorize,
+    known: Sequence[Known],
+    columns: Array,
 ) -> Leeway:
     """What the counts of all thinnings allow beside their answers, in coefficients."""
+    constraints = [prior.constraints(columns) for prior in known]
     abundances = [
-        abundances_at(data, weight, options).abundance
-        for data, weight in zip(thinnings, weights, strict=True)
+        abundances_at(data, weight, options, prior).abundance
+        for data, weight, prior in zip(thinnings, weights, constraints, strict=True)
     ]
-    return in_coefficients(composition_leeway(thinnings, abundances, weights), scale)
+    leeway = composition_leeway(thinnings, abundances, weights, constraints=constraints[0])
+    return in_coefficients(leeway, scale)
 
 
 def _neighbours(

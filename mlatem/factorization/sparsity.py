@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem import settings
+from mlatem.factorization.constraints import Constraints
 from mlatem.factorization.pooled import (
     Array,
     PooledData,
@@ -48,14 +49,22 @@ class SparseResult:
     converged: bool
 
 
-def abundances_at(data: PooledData, weight: Array, options: settings.Factorize) -> ScoringResult:
+def abundances_at(
+    data: PooledData,
+    weight: Array,
+    options: settings.Factorize,
+    constraints: Constraints | None = None,
+) -> ScoringResult:
     """Abundances of maximum likelihood at fixed weights."""
     even = np.repeat(data.totals[:, None] / len(weight), len(weight), axis=1)
+    if constraints is not None:
+        even = even * constraints.present
     abundance, _ = expectation_maximization(data, even, weight, _START_SWEEPS, hold_weight=True)
     return fit(
         data,
         abundance,
         weight,
+        constraints=constraints,
         hold_weight=True,
         max_rounds=options.max_rounds,
         tolerance=options.tolerance,
@@ -67,6 +76,7 @@ def fit_sparse(
     weight: Array,
     penalized: NDArray[np.bool_],
     options: settings.Factorize,
+    constraints: Constraints | None = None,
 ) -> SparseResult:
     """Fit with a scale-free penalty on the abundances of absent phases and on the weights.
 
@@ -78,6 +88,8 @@ def fit_sparse(
     penalized : ndarray of shape (n_columns,) or (n_phases, n_columns), bool
         Columns whose weights are penalized: elements, not the continuum.
     options : settings.Factorize
+    constraints : Constraints, optional
+        What is known of the phases; the penalty leaves out the weights that it speaks of.
 
     Notes
     -----
@@ -89,7 +101,10 @@ def fit_sparse(
     """
     weight = np.maximum(weight, _START_FLOOR / weight.shape[1])
     weight = weight / weight.sum(axis=1, keepdims=True)
-    abundance = abundances_at(data, weight, options).abundance
+    if constraints is not None:
+        weight = constraints.start(weight, exact_only=True)
+        penalized = penalized & ~constraints.told
+    abundance = abundances_at(data, weight, options, constraints).abundance
     losses: list[float] = []
     steady = False
     for step in range(_MAX_STEPS):
@@ -99,6 +114,7 @@ def fit_sparse(
             abundance,
             weight,
             penalty=_penalty_at(data, abundance, weight, columns),
+            constraints=constraints,
             max_rounds=options.max_rounds,
             tolerance=options.tolerance if steady else max(options.tolerance, 0.1 * _STEADY),
         )
@@ -109,6 +125,8 @@ def fit_sparse(
             break
         steady = step > _STEPS_OF_ABUNDANCE and turned < _STEADY
     score = _score(data, abundance, weight, penalized)
+    if constraints is not None:
+        score += constraints.cost(weight)
     return SparseResult(abundance, weight, tuple(losses), score, steady and result.converged)
 
 

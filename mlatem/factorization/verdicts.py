@@ -40,6 +40,7 @@ def decisions(solution: CompositionSolution, options: settings.Factorize) -> tup
     noun = "phase" if solution.n_phases == 1 else "phases"
     decided = () if solution.ambiguity is None else (_geometry(solution.ambiguity),)
     return (
+        *_names(solution),
         Decision(
             _STAGE,
             f"{solution.n_phases} {noun}",
@@ -85,6 +86,43 @@ def _openness(opened: Ambiguity) -> Verdict:
     )
 
 
+def _names(solution: CompositionSolution) -> tuple[Decision, ...]:
+    """Which phase is which of those that priors name."""
+    named = [f"phase {i} is {name}" for i, name in enumerate(solution.phase_names, 1) if name]
+    if not named:
+        return ()
+    return (
+        Decision(
+            _STAGE,
+            ", ".join(named),
+            "of all assignments of the named phases the one that costs least likelihood",
+            "column priors",
+        ),
+    )
+
+
+def _costs(solution: CompositionSolution) -> tuple[Verdict, ...]:
+    """What each prior costs against the data."""
+    if solution.prior_deviance is None or solution.prior_limit is None:
+        return ()
+    parts = zip(solution.phase_names, solution.prior_deviance, solution.prior_limit, strict=True)
+    return tuple(
+        Verdict(
+            f"prior of {name}",
+            float(cost),
+            float(limit),
+            "deviance",
+            "good" if cost <= limit else "warning",
+            "the data do not contradict what is known of the phase"
+            if cost <= limit
+            else "the data contradict what is known of the phase, which is kept: check its prior, "
+            "and the elements and the number of phases",
+        )
+        for name, cost, limit in parts
+        if name
+    )
+
+
 def verdicts(solution: CompositionSolution) -> tuple[Verdict, ...]:
     """Whether the solve converged, whether independent halves agree, and the number of phases."""
     spread = float(solution.spread_deg.max())
@@ -122,4 +160,5 @@ def verdicts(solution: CompositionSolution) -> tuple[Verdict, ...]:
             solution.reason or "all fits converged",
         ),
         *open_,
+        *_costs(solution),
     )

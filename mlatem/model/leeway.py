@@ -71,6 +71,17 @@ class Leeway:
         if np.any(self.variance <= 0):
             raise InputError("leeway: a variance of a freed amount is not positive")
 
+    def reordered(self, order: NDArray[np.int64]) -> Leeway:
+        """The same with the phases in another order."""
+        return Leeway(
+            self.coefficient[:, order],
+            self.covariance[:, order],
+            self.shift[:, order],
+            self.direction[:, :, order],
+            self.variance,
+            self.best,
+        )
+
     def fraction_bounds(
         self, phase: int, coefficient: Array, matrix: Array, *, z: float = Z_95
     ) -> tuple[Array, Array]:

@@ -76,6 +76,7 @@ def render_report(inputs: ReportInputs) -> RenderedReport:
         factors=factor_rows(inputs.calibration),
         found=tables.element_rows(inputs.calibration),
         solve=tables.solve_rows(inputs.factorization),
+        priors=tables.prior_rows(inputs.factorization),
         provenance=tables.provenance_rows(inputs.provenance),
         caveats=caveats(inputs),
         method=", ".join(dict.fromkeys(inputs.table.frame["method"].astype(str))),

@@ -58,7 +58,7 @@ class PhaseRow:
 
     number: int
     label: str
-    """Main elements, "Fe-Ni"; empty where nothing was quantified."""
+    """Its name, or main elements, "Fe-Ni"; empty where nothing was quantified."""
     color: str
     area: str
     counts: str
@@ -70,13 +70,14 @@ class PhaseRow:
 def phase_rows(table: PhaseTable, factorization: Factorization) -> tuple[PhaseRow, ...]:
     """The phases with a cell per element, in the order of the table."""
     counts = factorization.abundance.sum(axis=(0, 1), dtype=float)
+    names = factorization.attrs.get("phase_names") or [""] * factorization.n_phases
     rows = []
     for number, (_, group) in enumerate(table.frame.groupby("phase", sort=False)):
         area = float(group["area_fraction"].iloc[0])
         rows.append(
             PhaseRow(
                 number=number + 1,
-                label=_label(group),
+                label=names[number] or _label(group),
                 color=phase_color(number),
                 area=fixed(100 * area, 1 if area >= 0.01 or area == 0 else 2),
                 counts=whole(counts[number]),
@@ -294,6 +295,37 @@ def solve_rows(factorization: Factorization) -> tuple[Row, ...]:
     if isinstance(spread, Sequence) and len(spread):
         angles = ", ".join(short(float(angle), 2) for angle in spread)
         rows.append(Row("spread over thinnings, by phase", angles, "deg"))
+    return tuple(rows)
+
+
+@dataclass(frozen=True)
+class PriorRow:
+    """A phase of which something is known beforehand."""
+
+    phase: str
+    known: str
+    cost: str
+    """Deviance with its prior minus that without it."""
+    limit: str
+    is_contradicted: bool
+
+
+def prior_rows(factorization: Factorization) -> tuple[PriorRow, ...]:
+    """What is known of phases, and what it costs against the data."""
+    attrs = factorization.attrs
+    rows = []
+    for number, name in enumerate(attrs.get("phase_names", ()), start=1):
+        if name:
+            cost, limit = (attrs[key][number - 1] for key in ("prior_deviance", "prior_limit"))
+            rows.append(
+                PriorRow(
+                    f"{number}: {name}",
+                    "; ".join(attrs.get("priors", {}).get(name, ())),
+                    short(cost, 3),
+                    short(limit, 3),
+                    cost > limit,
+                )
+            )
     return tuple(rows)
 
 

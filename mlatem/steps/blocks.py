@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mlatem import api
 from mlatem import settings as _settings
-from mlatem.errors import ConfigError
+from mlatem.errors import ConfigError, StoreError
 from mlatem.factorization.abundances import DominantSums, PixelAbundances
 from mlatem.factorization.merge import merge as merge_tiles
 from mlatem.factorization.outliers import (
@@ -21,11 +21,14 @@ from mlatem.factorization.outliers import (
     plan_search,
     with_outliers,
 )
+from mlatem.factorization.prior_places import phase_patterns
 from mlatem.factorization.regions import PoolingPlan, add_regions
 from mlatem.io.arrays import load_arrays, save_arrays
 from mlatem.io.datasets import save_dataset
 from mlatem.io.detector_tables import with_detector_file
 from mlatem.model import Dictionary, RegionStatistics
+from mlatem.model.prior_conflicts import in_words
+from mlatem.model.priors import Priors
 from mlatem.passes import (
     Progress,
     TileAbundances,
@@ -35,7 +38,7 @@ from mlatem.passes import (
     regions_pass,
 )
 from mlatem.physics.own_columns import own_columns
-from mlatem.steps.compositions import load_compositions, save_compositions
+from mlatem.steps.compositions import Compositions, load_compositions, save_compositions
 from mlatem.steps.inputs import (
     Path_,
     check_window,
@@ -88,7 +91,13 @@ def place_regions(
 
 
 def pool_regions(
-    store: Path_, regions: Path_, *, sums: Path_, block: str = _ONLY_BLOCK, threads: int = 1
+    store: Path_,
+    regions: Path_,
+    *,
+    sums: Path_,
+    priors: Priors | None = None,
+    block: str = _ONLY_BLOCK,
+    threads: int = 1,
 ) -> None:
     """Sum the spectra of similar pixels in one block of tiles.
 
@@ -98,6 +107,8 @@ def pool_regions(
         What `convert` and `place_regions` wrote.
     sums : path-like
         File to write (.npz); the sums of all blocks add up to those of the map.
+    priors : Priors, optional
+        Pixels in which different phases may be are summed apart.
     block : str, optional
         "2-of-4" is the second of four blocks.
     threads : int, optional
@@ -107,10 +118,10 @@ def pool_regions(
     axes, centroids = arrays["axes"], arrays["centroids"]
     source = _source(store, first_channel, axes.shape[1], threads)
     tiles = tiles_of_block(source.tiles, block)
+    patterns = None if priors is None else phase_patterns(priors, source.shape)
     with progress("pool regions") as advance:
-        parts, outliers = regions_pass(
-            _with_progress(source, advance), axes, centroids, plan, search, tiles
-        )
+        watched = _with_progress(source, advance)
+        parts, outliers = regions_pass(watched, axes, centroids, plan, search, tiles, patterns)
     save_arrays(
         sums,
         {
@@ -118,7 +129,11 @@ def pool_regions(
             "n_pixels": np.stack([part.n_pixels for part in parts]),
             **{f"outliers.{name}": values for name, values in vars(outliers).items()},
         },
-        {"block": block, "first_channel": first_channel},
+        {
+            "block": block,
+            "first_channel": first_channel,
+            "n_patterns": 1 if patterns is None else patterns.n_patterns,
+        },
     )
 
 
@@ -131,6 +146,7 @@ def solve_compositions(
     compositions: Path_,
     edxs: _settings.Edxs,
     settings: _settings.Factorize,
+    priors: Priors | None = None,
 ) -> None:
     """Compositions of the phases from the pooled spectra of all blocks.
 
@@ -143,27 +159,44 @@ def solve_compositions(
     compositions : path-like
         File to write (.npz).
     edxs, settings : settings records
+    priors : Priors, optional
+        What is known of the phases, with the places that the sums were made with.
 
     Raises
     ------
     InputError
-        If the data carry fewer phases than asked for.
+        If the data carry fewer phases than asked for, or the priors do not belong to them.
     StoreError
-        If the sums are damaged, or were made in another window than the calibration's.
+        If the sums are damaged, or were made in another window than the calibration's, or with
+        priors of other places.
     """
     image, _ = open_source(store)
     known = load_calibration(calibration)
     edxs = with_detector_file(edxs)
     dictionary = api.edxs_dictionary(image, known, edxs=edxs)
+    patterns, named = None, None
+    if priors is not None:
+        patterns = phase_patterns(priors, image.counts.shape[:2])
+        named = api.named_phases(priors, dictionary, patterns)
+    n_patterns = 1 if patterns is None else patterns.n_patterns
     _, _, _, search = _load_regions(regions)
-    pooled, outliers = _load_sums(sums[0], dictionary)
+    pooled, outliers = _load_sums(sums[0], dictionary, n_patterns)
     for path in sums[1:]:
-        part, apart = _load_sums(path, dictionary)
+        part, apart = _load_sums(path, dictionary, n_patterns)
         pooled, outliers = add_regions(pooled, part), outliers + apart
     own = own_columns(dictionary, known, edxs)
     all_regions = with_outliers(pooled, outliers, search)
-    solution = api.solve_phases(all_regions, dictionary, settings, own_columns=own)
-    save_compositions(compositions, solution, dictionary, settings)
+    solution = api.solve_phases(all_regions, dictionary, settings, own_columns=own, named=named)
+    save_compositions(
+        compositions,
+        Compositions(
+            solution,
+            dictionary,
+            settings,
+            api.patterns_of_phases(patterns, solution),
+            {} if priors is None else in_words(priors),
+        ),
+    )
 
 
 def fit_abundances(
@@ -187,12 +220,14 @@ def fit_abundances(
     threads : int, optional
         Tiles worked on at a time.
     """
-    solution, dictionary, _ = load_compositions(compositions)
+    known = load_compositions(compositions)
+    solution, dictionary = known.solution, known.dictionary
     spectrum = solution.spectrum(dictionary)
     source = _source(store, dictionary.first_channel, dictionary.energy.size, threads)
     tiles = tiles_of_block(source.tiles, block)
     with progress("fit abundances") as advance:
-        parts = list(abundances_pass(_with_progress(source, advance), spectrum, tiles))
+        watched = _with_progress(source, advance)
+        parts = list(abundances_pass(watched, spectrum, tiles, known.patterns))
     sums = DominantSums.zero(solution.n_phases, dictionary.energy.size)
     for _, _, part in parts:
         sums = sums + part
@@ -231,14 +266,14 @@ def merge(
         Folder to write.
     """
     image, _ = open_source(store)
-    solution, dictionary, settings = load_compositions(compositions)
+    known = load_compositions(compositions)
     result = merge_tiles(
         _load_abundances(abundances),
-        solution,
-        dictionary,
+        known.solution,
+        known.dictionary,
         y_nm=image.y_nm,
         x_nm=image.x_nm,
-        attrs=api.solve_attrs(solution, settings),
+        attrs=api.solve_attrs(known.solution, known.settings, known.priors),
     )
     save_dataset(result.to_dataset(), factorization)
 
@@ -283,7 +318,7 @@ def _load_regions(
 
 
 def _load_sums(
-    path: Path_, dictionary: Dictionary
+    path: Path_, dictionary: Dictionary, n_patterns: int
 ) -> tuple[tuple[RegionStatistics, ...], OutlierSums]:
     arrays, attrs = load_arrays(path)
     with content_of(path, "sums of regions", "pool_regions"):
@@ -291,6 +326,12 @@ def _load_sums(
         parts = tuple(RegionStatistics(counts, n_pixels) for counts, n_pixels in pairs)
         outliers = OutlierSums(*(arrays[f"outliers.{f.name}"] for f in fields(OutlierSums)))
         first, n_energy = attrs["first_channel"], arrays["counts"].shape[2]
+        n_found = attrs["n_patterns"]
+    if n_found != n_patterns:
+        raise StoreError(
+            f"{path}: sums over {n_found} groups of pixels, but the regions of the priors make "
+            f"{n_patterns}: run pool_regions again with these priors"
+        )
     check_window(path, slice(first, first + n_energy), dictionary)
     return parts, outliers
 

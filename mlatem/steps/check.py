@@ -11,9 +11,11 @@ from pathlib import Path
 from mlatem import campaign as _campaign
 from mlatem import settings as _settings
 from mlatem.errors import ConfigError, MlatemError
+from mlatem.factorization.prior_places import phase_patterns
 from mlatem.io.detector_tables import read_detector_file
 from mlatem.io.factor_tables import read_factor_table
 from mlatem.io.layout import refuse_above_limit
+from mlatem.io.priors import read_priors
 from mlatem.io.projection import BYTES_PER_SECOND, project
 from mlatem.io.read import open_raw
 from mlatem.io.signals import RawSignals
@@ -21,6 +23,8 @@ from mlatem.io.store import load_spectrum_image, open_store
 from mlatem.io.validate import validate_store
 from mlatem.model import Acquisition
 from mlatem.model.acquisition import FIELDS
+from mlatem.model.prior_conflicts import check_statements
+from mlatem.model.priors import Priors
 from mlatem.sheet import DatasetRow
 from mlatem.steps.progress import progress
 
@@ -89,6 +93,9 @@ def check_campaign(folder: str | PathLike[str]) -> Findings:
             lacking = _missing(acquisition, signals.group_names)
             problems += [f"{name}: {problem}" for problem in lacking]
             notes += [f"{name}: {note}" for note in _assumed(acquisition, campaign.settings.edxs)]
+            path = campaign.priors_path(name)
+            if path is not None:
+                _check_priors(read_priors(path), row, signals, campaign.settings.factorize)
             notes.append(f"{name}: {_needs(signals)}")
             needed = project(signals).memory_bytes
             refuse_above_limit(
@@ -97,6 +104,33 @@ def check_campaign(folder: str | PathLike[str]) -> Findings:
         except MlatemError as error:
             problems.append(f"{name}: {error}")
     return Findings(tuple(problems), tuple(notes))
+
+
+def _check_priors(
+    priors: Priors, row: DatasetRow, signals: RawSignals, settings: _settings.Factorize
+) -> None:
+    """Priors against the elements, the number of phases and the map of their dataset.
+
+    Raises
+    ------
+    ConfigError, InputError
+    """
+    n_phases = row.n_phases or settings.n_phases
+    if isinstance(n_phases, int) and len(priors.phases) > n_phases:
+        raise ConfigError(
+            f"priors name {len(priors.phases)} phases ({', '.join(priors.phases)}), but n_phases "
+            f"is {n_phases}: raise n_phases, or leave phases out of the priors"
+        )
+    for name, phase in priors.phases.items():
+        unknown = [element for element in phase.elements if element not in row.elements]
+        if row.elements and unknown:
+            raise ConfigError(
+                f"phase {name!r}: priors name {', '.join(unknown)}, but the column elements holds "
+                f"{', '.join(row.elements)}: add the element there, or leave it out of the priors"
+            )
+        check_statements(name, phase, row.elements or None)
+    if signals.xray_map is not None:
+        phase_patterns(priors, signals.xray_map.shape[:2])
 
 
 def _opened(paths: Sequence[str], row: DatasetRow, settings: _settings.Convert) -> RawSignals:

@@ -7,6 +7,7 @@ from mlatem import api
 from mlatem import settings as _settings
 from mlatem.io.datasets import save_dataset
 from mlatem.io.detector_tables import with_detector_file
+from mlatem.model.priors import Priors
 from mlatem.passes import TileSource
 from mlatem.physics.own_columns import own_columns
 from mlatem.sheet import DatasetRow
@@ -22,6 +23,7 @@ def factorize(
     factorization: Path_,
     edxs: _settings.Edxs,
     settings: _settings.Factorize,
+    priors: Priors | None = None,
     threads: int = 1,
 ) -> None:
     """Factorise a store, of which what fits into memory is read only once.
@@ -33,13 +35,15 @@ def factorize(
     factorization : path-like
         Folder to write.
     edxs, settings : settings records
+    priors : Priors, optional
+        What is known of the phases.
     threads : int, optional
         Tiles worked on at a time.
 
     Raises
     ------
     InputError
-        If the data carry fewer phases than asked for.
+        If the data carry fewer phases than asked for, or the priors do not belong to them.
     StoreError
         If the low-rank product is damaged, or was made in another window than the calibration's.
     """
@@ -66,6 +70,7 @@ def factorize(
             y_nm=image.y_nm,
             x_nm=image.x_nm,
             own_columns=own_columns(dictionary, known, edxs),
+            priors=priors,
         )
     save_dataset(result.to_dataset(), factorization)
 

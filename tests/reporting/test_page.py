@@ -224,3 +224,17 @@ def test_parts_of_different_datasets_are_refused(make):
 def test_bad_survey_is_refused(image, pixel_nm, words):
     with pytest.raises(InputError, match=words):
         Survey(image, pixel_nm)
+
+
+def test_what_is_known_beforehand_stands_with_its_cost(make, report):
+    assert "Known beforehand" not in _Page(report.html).text
+    factorization = make.factorization(
+        phase_names=["", "wire"],
+        priors={"wire": ["absent O", "only in rim"]},
+        prior_deviance=[None, 42.0],
+        prior_limit=[None, 10.8],
+    )
+    page = _Page(render_report(make.inputs(factorization=factorization)).html)
+    assert "Known beforehand" in page.text
+    assert "2: wire absent O; only in rim 42.0 10.8 contradict it" in page.text
+    assert "Phase 2: wire" in page.text

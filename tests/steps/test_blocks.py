@@ -15,7 +15,8 @@ from mlatem.io.atomic import read_json, write_json
 from mlatem.io.datasets import load_dataset, save_dataset
 from mlatem.io.signals import RawSignals
 from mlatem.io.store import load_spectrum_image, tile_shape, write_store
-from mlatem.model import Acquisition, SpectrumImage, Value
+from mlatem.model import Acquisition, Factorization, SpectrumImage, Value
+from mlatem.model.priors import Priors
 from mlatem.physics.dictionary import edxs_dictionary
 from mlatem.sheet import DatasetRow
 from mlatem.steps import blocks, calibrate, denoise, factorize
@@ -88,7 +89,9 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(folder: Path, out: Path, n_blocks: int, threads: int = 1) -> xr.Dataset:
+def run(
+    folder: Path, out: Path, n_blocks: int, threads: int = 1, priors: Priors | None = None
+) -> xr.Dataset:
     """The workflow's jobs, one after the other; blocks in reverse, as none waits for another."""
     store, calibration = folder / "spim.zarr", folder / "calibration.json"
     names = [f"{i + 1}-of-{n_blocks}" for i in range(n_blocks)]
@@ -105,9 +108,16 @@ def run(folder: Path, out: Path, n_blocks: int, threads: int = 1) -> xr.Dataset:
         threads=threads,
     )
     for block, path in reversed(list(zip(names, sums, strict=True))):
-        blocks.pool_regions(store, regions, sums=path, block=block, threads=threads)
+        blocks.pool_regions(store, regions, sums=path, priors=priors, block=block, threads=threads)
     blocks.solve_compositions(
-        store, calibration, regions, sums, compositions=compositions, edxs=EDXS, settings=FACTORIZE
+        store,
+        calibration,
+        regions,
+        sums,
+        compositions=compositions,
+        edxs=EDXS,
+        settings=FACTORIZE,
+        priors=priors,
     )
     for block, path in reversed(list(zip(names, abundances, strict=True))):
         blocks.fit_abundances(store, compositions, abundances=path, block=block, threads=threads)
@@ -147,6 +157,33 @@ def test_blocks_give_what_one_block_gives(folder, whole, tmp_path, n_blocks):
 
 def test_threads_change_nothing(folder, whole, tmp_path):
     assert_same(run(folder, tmp_path, 2, threads=2), whole[1])
+
+
+def test_priors_hold_across_blocks(folder, tmp_path):
+    content = {
+        "phases": {
+            "metal": {"absent": ["Si"], "regions": {"not_in": [{"y": [0, 100], "x": [0, 10]}]}}
+        }
+    }
+    priors = api.load_priors(content)
+    for name in ("one", "three"):
+        (tmp_path / name).mkdir()
+    expected = run(folder, tmp_path / "one", 1, priors=priors)
+    assert_same(run(folder, tmp_path / "three", 3, priors=priors), expected)
+    result = Factorization.from_dataset(expected)
+    metal = result.attrs["phase_names"].index("metal")
+    assert not result.abundance[:, :10, metal].any() and result.abundance[:, 10:, metal].any()
+    assert result.coefficient[metal, result.dictionary.names.index("Si")] == 0
+    with pytest.raises(StoreError, match="sums over 2 groups of pixels"):
+        blocks.solve_compositions(
+            folder / "spim.zarr",
+            folder / "calibration.json",
+            tmp_path / "one" / "regions.npz",
+            [tmp_path / "one" / "sums-1-of-1.npz"],
+            compositions=tmp_path / "other.npz",
+            edxs=EDXS,
+            settings=FACTORIZE,
+        )
 
 
 def test_one_call_does_the_same(folder, whole, tmp_path):

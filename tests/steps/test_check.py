@@ -124,3 +124,33 @@ def test_a_store_tells_what_its_quantification_would_lack(tmp_path):
     words = " ".join(found.notes)
     for missing in ("thickness_nm", "beam_current_na, live_time_s", "take_off_angle_deg"):
         assert missing in words
+
+
+@pytest.mark.parametrize(
+    ("phase", "words"),
+    [
+        ("absent: [Fe]", "priors name Fe, but the column elements holds O, Si"),
+        ("composition: {O: 30, Si: 30}", "contradict each other"),
+        ("regions: {only_in: [{y: [0, 6], x: [0, 6]}]}", "reach out of the map of 6 rows and 5"),
+        ("regions: {only_in: rim}", "names region 'rim', but `regions` describes none"),
+        ("like: quartz", "is like 'quartz', but the library (no file) holds nothing"),
+    ],
+)
+def test_priors_that_do_not_belong_to_their_dataset_are_a_problem(write, phase, words):
+    sheet = "d0\t0.hspy\tO,Si\tpriors.yaml\n"
+    folder = write([image(beam_energy_kev=200.0)], sheet, "\tpriors")
+    (folder / "priors.yaml").write_text(f"phases: {{grain: {{{phase}}}}}\n")
+    (problem,) = check_campaign(folder).problems
+    assert problem.startswith("d0: ") and "'grain'" in problem and words in problem
+
+
+def test_more_named_phases_than_phases_are_a_problem(write):
+    sheet = "d0\t0.hspy\tO,Si\tpriors.yaml\t1\n"
+    folder = write([image(beam_energy_kev=200.0)], sheet, "\tpriors\tn_phases")
+    (folder / "priors.yaml").write_text("phases: {a: {}, b: {}}\n")
+    (problem,) = check_campaign(folder).problems
+    assert "priors name 2 phases (a, b), but n_phases is 1" in problem
+    (folder / "priors.yaml").write_text("phases: {a: {absent: [Si]}}\n")
+    assert check_campaign(folder).problems == ()
+    (folder / "priors.yaml").unlink()
+    assert "no such file" in check_campaign(folder).problems[0]

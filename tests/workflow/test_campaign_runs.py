@@ -17,7 +17,9 @@ import pytest
 
 import mlatem
 from mlatem.io.atomic import read_json
+from mlatem.io.datasets import load_dataset
 from mlatem.io.store import load_spectrum_image
+from mlatem.model import Factorization
 from mlatem.steps.check import check_campaign
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +36,7 @@ def replace_counts(path: Path, counts: np.ndarray) -> None:
 
 
 def write_sheet(folder: Path, rows: list[dict[str, str]]) -> None:
-    columns = ["dataset", "path", "elements", "n_phases", "thickness_nm"]
+    columns = ["dataset", "path", "elements", "n_phases", "thickness_nm", "priors"]
     with (folder / "config" / "datasets.tsv").open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, delimiter="\t")
         writer.writeheader()
@@ -178,6 +180,26 @@ def test_a_new_thickness_reruns_only_what_depends_on_it(mended):
     assert "convert" not in rules
     assert "results/good/calibration.json" in text
     assert not re.search(r"output: results/other/", text)
+
+
+def test_new_priors_rerun_from_the_pooled_solve_on(mended):
+    folder, _, _ = mended
+    priors = folder / "config" / "priors.yaml"
+    priors.write_text("phases:\n  oxide: {absent: [Fe], ratios: {O/Si: {min: 1}}}\n")
+    good = row("good", "raw/good.hspy", priors="config/priors.yaml")
+    write_sheet(folder, [good, row("other", "raw/good.hspy")])
+    rules = planned(folder)
+    assert {"solve_compositions", "fit_abundances", "merge", "quantify", "report"} <= rules
+    assert not rules & {"convert", "calibrate", "denoise", "place_regions", "pool_regions"}
+    run = snakemake(folder, "results/good/factorization.zarr")
+    assert run.returncode == 0, run.stderr[-3000:]
+    result = Factorization.from_dataset(load_dataset(folder / "results/good/factorization.zarr"))
+    assert sorted(result.attrs["phase_names"]) == ["", "", "oxide"]
+    priors.write_text("phases:\n  oxide: {regions: {only_in: [{y: [0, 9], x: [0, 9]}]}}\n")
+    assert {"pool_regions", "solve_compositions"} <= planned(folder)
+    priors.write_text("phases:\n  oxide: {regions: {only_in: [{y: [0, 9], x: [0, 99]}]}}\n")
+    (problem,) = check_campaign(folder).problems
+    assert "reach out of the map of 32 rows and 40 columns" in problem
 
 
 def test_a_changed_heading_redoes_pages_only(mended):

@@ -6,6 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 from mlatem import campaign
 from mlatem.errors import MlatemError
+from mlatem.io.priors import files_of, places_of
 from mlatem.sheet import ACQUISITION_COLUMNS, AXES_COLUMNS
 
 try:
@@ -34,6 +35,23 @@ def factor_and_detector_files(wildcards):
         CAMPAIGN.settings.edxs.detector.efficiency_file,
     )
     return [path for path in named if path and Path(path).exists()]
+
+
+def priors_files(wildcards):
+    """Priors and the files that they name, as far as they exist; the solve names the missing."""
+    path = CAMPAIGN.priors_path(wildcards.dataset)
+    return [file for file in files_of(path) if Path(file).exists()] if path else []
+
+
+def priors_places(wildcards):
+    """What the priors say of places, for params: other changes do not pool the map again."""
+    path = CAMPAIGN.priors_path(wildcards.dataset)
+    return places_of(path) if path else None
+
+
+def priors_masks(wildcards):
+    """Masks of regions, on which the pooling depends."""
+    return [file for file in priors_files(wildcards) if file.endswith(".npy")]
 
 
 def row(*columns):

@@ -4,6 +4,7 @@
 rule factorize:
     """Phases, their compositions and abundance maps."""
     input:
+        priors_files,
         store="results/{dataset}/spim.zarr",
         calibration="results/{dataset}/calibration.json",
         lowrank="results/{dataset}/lowrank.zarr",
@@ -16,6 +17,7 @@ rule factorize:
     threads: 2
     params:
         row=row("dataset", "path", "n_phases", "geometry"),
+        priors=lambda wildcards: CAMPAIGN.priors_path(wildcards.dataset),
         edxs=section("edxs"),
         factorize=section("factorize"),
     script:

@@ -30,17 +30,23 @@ rule place_regions:
 
 
 rule pool_regions:
-    """Sum the spectra of similar pixels in one block of tiles."""
+    """Sum the spectra of similar pixels in one block of tiles.
+
+    The sums are kept, so that other priors are a solve away.
+    """
     input:
+        priors_masks,
         store="results/{dataset}/spim.zarr",
         regions="results/{dataset}/blocks/regions.npz",
     output:
-        temp("results/{dataset}/blocks/sums-{scatteritem}.npz"),
+        "results/{dataset}/blocks/sums-{scatteritem}.npz",
     log:
         "logs/{dataset}/pool_regions-{scatteritem}.log",
     benchmark:
         "logs/{dataset}/pool_regions-{scatteritem}.benchmark.tsv"
     threads: 2
+    params:
+        places=priors_places,
     script:
         "../scripts/pool_regions.py"
 
@@ -48,6 +54,7 @@ rule pool_regions:
 rule solve_compositions:
     """Compositions of the phases from the pooled spectra of all blocks."""
     input:
+        priors_files,
         store="results/{dataset}/spim.zarr",
         calibration="results/{dataset}/calibration.json",
         regions="results/{dataset}/blocks/regions.npz",
@@ -59,6 +66,7 @@ rule solve_compositions:
     benchmark:
         "logs/{dataset}/solve_compositions.benchmark.tsv"
     params:
+        priors=lambda wildcards: CAMPAIGN.priors_path(wildcards.dataset),
         row=row("dataset", "path", "n_phases"),
         edxs=section("edxs"),
         factorize=section("factorize"),

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from mlatem import settings
+from mlatem import api, settings
 from mlatem.logs import to_file
 from mlatem.sheet import DatasetRow
 from mlatem.steps.factorize import factorize, factorize_settings
 
 with to_file(snakemake.log[0]):
+    priors = snakemake.params.priors
     factorize(
         snakemake.input.store,
         snakemake.input.calibration,
@@ -16,5 +17,6 @@ with to_file(snakemake.log[0]):
             DatasetRow.from_strings(snakemake.params.row),
             settings.Factorize(**snakemake.params.factorize),
         ),
+        priors=None if priors is None else api.load_priors(priors),
         threads=snakemake.threads,
     )

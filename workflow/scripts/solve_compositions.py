@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from mlatem import settings
+from mlatem import api, settings
 from mlatem.logs import to_file
 from mlatem.sheet import DatasetRow
 from mlatem.steps.blocks import solve_compositions
 from mlatem.steps.factorize import factorize_settings
 
 with to_file(snakemake.log[0]):
+    priors = snakemake.params.priors
     solve_compositions(
         snakemake.input.store,
         snakemake.input.calibration,
@@ -18,4 +19,5 @@ with to_file(snakemake.log[0]):
             DatasetRow.from_strings(snakemake.params.row),
             settings.Factorize(**snakemake.params.factorize),
         ),
+        priors=None if priors is None else api.load_priors(priors),
     )
