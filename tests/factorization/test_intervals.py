@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from mlatem import settings
+from mlatem.factorization.constraints import Constraints, Statements
 from mlatem.factorization.covariance import weight_covariance
 from mlatem.factorization.intervals import (
     composition_leeway,
@@ -66,9 +67,22 @@ def test_a_lost_weight_is_found_when_it_is_freed():
     assert np.all((low <= WEIGHT[0]) & (WEIGHT[0] <= high))
 
 
+def known(free):
+    """Constraints that leave only some weights free."""
+    n_phases, n_columns = free.shape
+    return Constraints(
+        allowed=free,
+        told=~free,
+        fixed=np.zeros(n_phases, dtype=bool),
+        weight=np.zeros(free.shape),
+        present=np.ones((1, n_phases), dtype=bool),
+        statements=Statements.none(n_columns),
+    )
+
+
 def test_weights_that_are_known_do_not_move():
     free = np.array([[True, True, False], [True, True, True]])
-    leeway = leeway_at(WEIGHT, free=free)
+    leeway = leeway_at(WEIGHT, constraints=known(free))
     assert np.all(leeway.covariance[0, 0, 2] == 0)
     assert np.all(leeway.shift[:, 0, 2] == 0)
     assert np.all(leeway.direction[:, :, 0, 2] == 0)
