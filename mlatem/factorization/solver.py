@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from mlatem import settings
 from mlatem.errors import ConvergenceError, InputError
 from mlatem.factorization import alignment, multiplicative, vertices
 from mlatem.factorization.covariance import weight_covariance
+from mlatem.factorization.factor_errors import factor_errors
+from mlatem.factorization.line_factors import fit_factors
 from mlatem.factorization.pooled import (
     Array,
     PooledData,
@@ -21,16 +23,21 @@ from mlatem.factorization.pooled import (
     weighted_columns,
 )
 from mlatem.factorization.scoring import ScoringResult, fit
-from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse
+from mlatem.factorization.sparsity import (
+    SparseResult,
+    abundances_at,
+    fit_sparse,
+    penalty_at,
+)
 from mlatem.model import Dictionary, RegionStatistics, SparseCounts
+from mlatem.model.column_parts import ColumnParts
 
 logger = logging.getLogger(__name__)
 
-#: Columns of every phase, (n_phases, n_columns, n_energy), from the coefficients of the phases,
-#: (n_phases, n_columns), their counts in the regions, (n_regions, n_phases), and the pixels of the
-#: regions, (n_regions,): what a phase emits may depend on what it consists of, and on how much of
-#: it there is.
-OwnColumns = Callable[[Array, Array, NDArray[np.int64]], Array]
+#: Parts of the columns of every phase from the coefficients of the phases, (n_phases, n_columns),
+#: their counts in the regions, (n_regions, n_phases), and the pixels of the regions, (n_regions,):
+#: what a phase emits may depend on what it consists of, and on how much of it there is.
+OwnColumns = Callable[[Array, Array, NDArray[np.int64]], ColumnParts]
 
 _START_FLOOR = 1e-3
 _START_SWEEPS = 30
@@ -55,8 +62,8 @@ class CompositionSolution:
     coefficient: NDArray[np.float64]
     """Shape (n_phases, n_columns); spectra add up to one. Phases by decreasing abundance."""
     coefficient_covariance: NDArray[np.float64]
-    """Shape (n_phases, n_columns, n_columns); statistical, abundances free, plus the scatter of
-    the thinnings."""
+    """Shape (n_phases, n_columns, n_columns); statistical, abundances and factors on lines free,
+    plus the scatter of the thinnings."""
     loss: NDArray[np.float64]
     """Shape (n_losses,); negative log-likelihood of the pooled spectra of the first thinning after
     each round, nats; it rises a little where sparsity is traded for likelihood."""
@@ -72,6 +79,9 @@ class CompositionSolution:
     phase_columns: NDArray[np.float64] | None = None
     """Shape (n_phases, n_columns, n_energy), where every phase has columns of its own; None where
     all have those of the dictionary."""
+    line_factors: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """On the tabulated intensities of sub-shells, "Pt M5", fitted with the phases: the factor, its
+    standard deviation from counts, and what the tables leave open of it."""
 
     @property
     def n_phases(self) -> int:
@@ -125,7 +135,7 @@ def solve_compositions(
     options : settings.Factorize, optional
     own_columns : callable, optional
         Columns of every phase for its composition. After a first solve with the dictionary's,
-        columns and compositions are iterated, at most six rounds.
+        columns, the factors on their parts and compositions are iterated, at most six rounds.
 
     Raises
     ------
@@ -149,9 +159,12 @@ def solve_compositions(
     answers = [_solve_one(data, n_phases, n_carried, penalized, options) for data in thinnings]
     answers = _reconciled(thinnings, answers, penalized, options)
     weights = _ordered(thinnings, answers)
-    columns = dictionary.columns
+    columns, parts, log_factor = dictionary.columns, None, np.zeros(0)
     if own_columns is not None:
-        answers, columns = _with_own_columns(thinnings, weights, dictionary, own_columns, options)
+        answers, parts, log_factor = _with_own_columns(
+            thinnings, weights, dictionary, own_columns, options
+        )
+        columns = parts.columns(log_factor)
         thinnings = [data.with_columns(columns) for data in thinnings]
         weights = np.stack([answer.weight for answer in answers])
     weight = _combined(weights, thinnings[0])
@@ -159,6 +172,11 @@ def solve_compositions(
     if np.any(abundance.sum(axis=0) < _LEAST_SHARE * abundance.sum()):
         raise _too_many(n_phases, n_carried)
     covariance = weight_covariance(thinnings[0], abundance, weight) + _scatter(weights)
+    line_factors = {}
+    if parts is not None and parts.n_factors:
+        errors = factor_errors(thinnings[0], parts, abundance, weight, log_factor)
+        covariance = covariance + errors.covariance()
+        line_factors = errors.estimates(parts.names, log_factor)
     scale = np.broadcast_to(columns.sum(axis=-1), weight.shape)
     spectra = [thinnings[0].spectrum(w) for w in weights]
     n_failed = sum(not answer.converged for answer in answers)
@@ -172,6 +190,7 @@ def solve_compositions(
         converged=n_failed == 0,
         reason=_reason(n_failed, len(answers), options),
         phase_columns=None if own_columns is None else columns,
+        line_factors=line_factors,
     )
     _check_finite(solution)
     logger.info(
@@ -306,44 +325,55 @@ def _with_own_columns(
     dictionary: Dictionary,
     own_columns: OwnColumns,
     options: settings.Factorize,
-) -> tuple[list[SparseResult], Array]:
+) -> tuple[list[SparseResult], ColumnParts, Array]:
     """Answers, phases in the order given, with columns that agree with their compositions.
 
     Columns depend on compositions only weakly: they are iterated on the first thinning, and all
-    are fitted with the columns that come out.
+    are fitted with the columns that come out. Factors on their parts start from the tables.
 
     Returns
     -------
     answers : list of SparseResult
         One for each thinning.
-    columns : ndarray of shape (n_phases, n_columns, n_energy)
+    parts : ColumnParts
+    log_factor : ndarray of shape (n_factors,)
     """
     quantified, penalized = dictionary.quantified, _penalized(dictionary)
     weight = _combined(weights, thinnings[0])
     data, abundance = thinnings[0], abundances_at(thinnings[0], weight, options).abundance
 
-    def agreeing(columns: Array) -> tuple[Array, Array]:
-        """Columns for the counts in each, and the shares of the quantified ones."""
+    def agreeing(columns: Array, log_factor: Array | None) -> tuple[ColumnParts, Array]:
+        """Parts for the counts in each column, and the columns."""
         shares = _shares((weight / columns.sum(axis=-1))[:, quantified])
         for _ in range(_OWN_ROUNDS):
-            columns = own_columns(weight / columns.sum(axis=-1), abundance, data.n_pixels)
+            parts = own_columns(weight / columns.sum(axis=-1), abundance, data.n_pixels)
+            columns = parts.columns(np.zeros(parts.n_factors) if log_factor is None else log_factor)
             before, shares = shares, _shares((weight / columns.sum(axis=-1))[:, quantified])
             if np.max(np.abs(shares - before)) < _OWN_TOLERANCE:
                 break
-        return columns, shares
+        return parts, columns
 
-    columns, shares = agreeing(dictionary.columns)
+    parts, columns = agreeing(dictionary.columns, None)
+    log_factor = np.zeros(parts.n_factors)
     for _ in range(_OWN_ROUNDS):
+        shares = _shares((weight / columns.sum(axis=-1))[:, quantified])
+        if parts.n_factors:
+            own = data.with_columns(columns)
+            penalty = penalty_at(own, abundance, weight, penalized)
+            joint = fit_factors(own, parts, abundance, weight, log_factor, penalty=penalty)
+            weight, log_factor = joint.weight, joint.log_factor
+            columns = parts.columns(log_factor)
         first = fit_sparse(data.with_columns(columns), weight, penalized, options)
-        weight, abundance, before = first.weight, first.abundance, shares
-        columns, shares = agreeing(columns)
-        if np.max(np.abs(shares - before)) < _OWN_TOLERANCE:
+        weight, abundance = first.weight, first.abundance
+        parts, columns = agreeing(columns, log_factor)
+        found = _shares((weight / columns.sum(axis=-1))[:, quantified])
+        if np.max(np.abs(found - shares)) < _OWN_TOLERANCE:
             break
     answers = [
         fit_sparse(data.with_columns(columns), start, penalized, options)
         for data, start in zip(thinnings, [weight, *weights[1:]], strict=True)
     ]
-    return answers, columns
+    return answers, parts, log_factor
 
 
 def _shares(amounts: Array) -> Array:

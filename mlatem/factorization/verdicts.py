@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mlatem import settings
 from mlatem.factorization.solver import CompositionSolution
 from mlatem.model import Decision, Verdict
@@ -10,6 +12,7 @@ from mlatem.model import Decision, Verdict
 #: Thinnings that disagree by more caught most wrong answers on simulated specimens.
 _SPREAD_LIMIT_DEG = 6.0
 _STAGE = "factorize"
+_NAMED_FACTORS = 4
 
 
 def decisions(solution: CompositionSolution, options: settings.Factorize) -> tuple[Decision, ...]:
@@ -27,6 +30,26 @@ def decisions(solution: CompositionSolution, options: settings.Factorize) -> tup
             f"{solution.n_phases} {noun}",
             reason,
             "column n_phases, factorize.n_phases",
+        ),
+        *_factors_decision(solution),
+    )
+
+
+def _factors_decision(solution: CompositionSolution) -> tuple[Decision, ...]:
+    """What became of the intensities of lines; nothing where all are as tabulated."""
+    if not solution.line_factors:
+        return ()
+    values = {name: factor for name, (factor, *_) in solution.line_factors.items()}
+    by_change = sorted(values, key=lambda name: -abs(math.log(values[name])))
+    named = ", ".join(f"{name} {values[name]:.2f}" for name in by_change[:_NAMED_FACTORS])
+    return (
+        Decision(
+            _STAGE,
+            f"intensities of {len(values)} sub-shells fitted together with the phases; furthest "
+            f"from the tables: {named}",
+            "each phase absorbs these lines in its own composition, which the sum of all does not "
+            "show",
+            "calibrate.line_factors, column thickness_nm",
         ),
     )
 
