@@ -21,9 +21,9 @@ _FIRST_DAMPING = 1e-3
 _LEAST_DAMPING = 1e-7
 _MOST_DAMPING = 1e6
 #: Steps damped more than this are too short for what they gain to tell convergence.
-_TRUSTED_DAMPING = 1e-2
-#: Stop when a round lowers the objective by less, nats: a seventh of a standard deviation.
-_TOLERANCE = 1e-2
+_TRUSTED_DAMPING = 1e-5
+#: Stop when a round lowers the objective by less, nats: a step of a twentieth of a sigma.
+_TOLERANCE = 1e-3
 #: Factors lie between one over this and this.
 _LARGEST_FACTOR = 20.0
 

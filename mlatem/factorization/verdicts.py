@@ -42,11 +42,12 @@ def _factors_decision(solution: CompositionSolution) -> tuple[Decision, ...]:
     values = {name: factor for name, (factor, *_) in solution.line_factors.items()}
     by_change = sorted(values, key=lambda name: -abs(math.log(values[name])))
     named = ", ".join(f"{name} {values[name]:.2f}" for name in by_change[:_NAMED_FACTORS])
+    noun = "sub-shell" if len(values) == 1 else "sub-shells"
     return (
         Decision(
             _STAGE,
-            f"intensities of {len(values)} sub-shells fitted together with the phases; furthest "
-            f"from the tables: {named}",
+            f"intensities of {len(values)} {noun} fitted together with the phases; furthest from "
+            f"the tables: {named}",
             "each phase absorbs these lines in its own composition, which the sum of all does not "
             "show",
             "calibrate.line_factors, column thickness_nm",

@@ -4,6 +4,8 @@
 import numpy as np
 import pytest
 
+from mlatem import settings
+from mlatem.factorization import verdicts
 from mlatem.factorization.alignment import matched
 from mlatem.factorization.pooled import spectral_angle
 from mlatem.factorization.solver import solve_compositions
@@ -90,3 +92,37 @@ def test_the_covariance_is_in_the_units_of_the_coefficients(absorbed):
     sigma = np.sqrt(np.diagonal(in_counts, axis1=1, axis2=2))
     # A share of a few times 1e5 counts is known to about a thousandth.
     assert np.all(sigma[present] > 1e-4) and np.all(sigma[present] < 2e-2)
+
+
+def test_factors_that_all_phases_share_are_fitted_with_their_compositions(four_phases):
+    example, _ = four_phases
+    dictionary = example.dictionary
+    absorb = Absorbing(dictionary, strength=4.0)
+    iron = dictionary.names.index("Fe")
+    every = np.arange(dictionary.n_columns)
+
+    def own(coefficient, abundance, n_pixels):
+        """The soft line of iron as a part of its own, of unknown intensity."""
+        columns = absorb(coefficient, abundance, n_pixels).spectrum
+        soft = columns[:, iron] * (dictionary.energy < 1.0)
+        spectrum = np.concatenate([columns, soft[:, None]], axis=1)
+        spectrum[:, iron] -= soft
+        factor = np.append(np.full(every.size, -1), 0)
+        return ColumnParts(spectrum, np.append(every, iron), factor, ("Fe L3",), (0.4,))
+
+    coefficient = np.zeros((4, dictionary.n_columns))
+    coefficient[:, dictionary.quantified] = example.atomic
+    coefficient[:, -1] = 0.2 * coefficient.sum(axis=1)
+    abundance = np.vstack([np.eye(4), 0.5 * (np.eye(4) + np.roll(np.eye(4), 1, axis=1))])
+    columns = own(coefficient, abundance, np.ones(8)).columns(np.log([0.6]))
+    spectrum = np.einsum("kj,kje->ke", coefficient, columns)
+    spectrum /= spectrum.sum(axis=1, keepdims=True)
+    regions = RegionStatistics(2e5 * abundance @ spectrum, np.full(8, 100))
+    solution = solve_compositions([regions], dictionary, 4, own_columns=own)
+    angle, percent = errors(solution, dictionary, spectrum, example.atomic)
+    assert angle < 0.3 and percent < 0.5
+    factor, of_counts, of_tables = solution.line_factors["Fe L3"]
+    assert factor == pytest.approx(0.6, abs=0.02)
+    assert 0 < of_tables < of_counts < 0.05
+    told = verdicts.decisions(solution, settings.Factorize(n_phases=4))
+    assert "1 sub-shells" not in told[1].choice and "Fe L3 0.6" in told[1].choice
