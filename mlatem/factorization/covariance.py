@@ -41,11 +41,11 @@ def weight_covariance(
     n_phases, n_columns = weight.shape
     reduced, curvature = reduced_information(data, abundance, weight)
     reduced = reduced + np.eye(len(reduced))
-    active = _present(weight, curvature)
+    active = is_present(weight, curvature)
     if constraints is not None:
         reduced = reduced + constraints.curvature(weight)
         active = active & constraints.free
-    tangent = _tangent(active)
+    tangent = tangent_of(active)
     full = tangent @ np.linalg.solve(tangent.T @ reduced @ tangent, tangent.T)
     freed = _freed_variance(reduced, full, active.ravel())
     if constraints is not None:
@@ -64,25 +64,44 @@ def reduced_information(data: PooledData, abundance: Array, weight: Array) -> tu
     curvature : ndarray of shape (n_phases, n_columns)
         Of each weight with all else known.
     """
-    n_phases = len(weight)
     blocks = information(data, abundance, weight, data.model(abundance, weight))
-    present = _present(abundance, np.diagonal(blocks.abundance, axis1=1, axis2=2))
-    known = present[:, :, None] & present[:, None, :]
-    matrix = np.where(known, blocks.abundance, 0.0)
-    index = np.arange(n_phases)
+    reduced = without_abundances(abundance, blocks.abundance, blocks.cross, blocks.weight)
+    return reduced, np.diag(blocks.weight).reshape(weight.shape)
+
+
+def without_abundances(abundance: Array, own: Array, cross: Array, shared: Array) -> Array:
+    """Information on what all regions share, abundances of every region free.
+
+    Parameters
+    ----------
+    abundance : ndarray of shape (n_regions, n_phases)
+        Those that are zero stay there.
+    own : ndarray of shape (n_regions, n_phases, n_phases)
+        Information on the abundances.
+    cross : ndarray of shape (n_regions, n_phases, n_shared)
+    shared : ndarray of shape (n_shared, n_shared)
+
+    Returns
+    -------
+    ndarray of shape (n_shared, n_shared)
+    """
+    present = is_present(abundance, np.diagonal(own, axis1=1, axis2=2))
+    matrix = np.where(present[:, :, None] & present[:, None, :], own, 0.0)
+    index = np.arange(abundance.shape[1])
     matrix[:, index, index] = np.where(present, matrix[:, index, index] * (1 + 1e-12), 1.0)
-    cross = np.where(present[:, :, None], blocks.cross, 0.0)
+    cross = np.where(present[:, :, None], cross, 0.0)
     carried = np.linalg.inv(matrix) @ cross
-    reduced = blocks.weight - np.einsum("rks,rkt->st", cross, carried, optimize=True)
-    return 0.5 * (reduced + reduced.T), np.diag(blocks.weight).reshape(weight.shape)
+    reduced = shared - np.einsum("rks,rkt->st", cross, carried, optimize=True)
+    symmetric: Array = 0.5 * (reduced + reduced.T)
+    return symmetric
 
 
-def _present(value: Array, curvature: Array) -> NDArray[np.bool_]:
+def is_present(value: Array, curvature: Array) -> NDArray[np.bool_]:
     """Which values are not zero, by their conditional standard errors."""
     return value * np.sqrt(np.maximum(curvature, 0.0)) > _ZERO
 
 
-def _tangent(active: NDArray[np.bool_]) -> Array:
+def tangent_of(active: NDArray[np.bool_]) -> Array:
     """Orthonormal directions in which the active weights move and each phase's sum stays.
 
     Shape (n_phases * n_columns, n_directions).

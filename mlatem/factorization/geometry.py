@@ -20,7 +20,8 @@ from mlatem.factorization import alignment
 from mlatem.factorization.constraints import Constraints
 from mlatem.factorization.contiguous import fit_contiguous
 from mlatem.factorization.pooled import Array, PooledData, spectral_angle
-from mlatem.factorization.sparsity import SparseResult, fit_sparse
+from mlatem.factorization.scoring import Penalty
+from mlatem.factorization.sparsity import SparseResult, fit_sparse, penalty_at
 
 #: A region belongs to a phase alone from this share of its counts on.
 _NEARLY_ALONE = 0.85
@@ -90,6 +91,11 @@ class Geometry:
         if alone.all():
             return fit_contiguous(data, weight, options, constraints)
         return fit_sparse(data, weight, self.penalized & ~alone[:, None], options, constraints)
+
+    def penalty(self, data: PooledData, abundance: Array, weight: Array) -> Penalty:
+        """What pulls on the elements of phases that do not occur alone; see `penalty_at`."""
+        alone = self.is_alone[self.order(data.spectrum(weight))]
+        return penalty_at(data, abundance, weight, self.penalized & ~alone[:, None])
 
     def fit_other(
         self,

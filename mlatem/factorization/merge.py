@@ -91,6 +91,7 @@ def _solve_attrs(solution: CompositionSolution, n_unconverged: int) -> dict[str,
         "n_rounds": solution.n_rounds,
         "n_carried": solution.n_carried,
         "spread_deg": [float(value) for value in solution.spread_deg],
+        "line_factors": {name: list(values) for name, values in solution.line_factors.items()},
         "n_pixels_not_converged": n_unconverged,
         **_prior_attrs(solution),
     }

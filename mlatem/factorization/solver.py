@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,10 @@ from mlatem.errors import ConvergenceError, InputError
 from mlatem.factorization import alignment, geometry, multiplicative, vertices
 from mlatem.factorization.constraints import Constraints, NamedPhases
 from mlatem.factorization.covariance import weight_covariance
+from mlatem.factorization.factor_errors import factor_errors
 from mlatem.factorization.geometry_class import ambiguity
 from mlatem.factorization.intervals import composition_leeway, in_coefficients
+from mlatem.factorization.line_factors import fit_factors
 from mlatem.factorization.number import Neighbours, neighbours
 from mlatem.factorization.pooled import (
     Array,
@@ -29,14 +31,14 @@ from mlatem.factorization.prior_fit import Known, matched_starts
 from mlatem.factorization.scoring import ScoringResult, fit
 from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse
 from mlatem.model import Ambiguity, Dictionary, Leeway, RegionStatistics, SparseCounts
+from mlatem.model.column_parts import ColumnParts
 
 logger = logging.getLogger(__name__)
 
-#: Columns of every phase, (n_phases, n_columns, n_energy), from the coefficients of the phases,
-#: (n_phases, n_columns), their counts in the regions, (n_regions, n_phases), and the pixels of the
-#: regions, (n_regions,): what a phase emits may depend on what it consists of, and on how much of
-#: it there is.
-OwnColumns = Callable[[Array, Array, NDArray[np.int64]], Array]
+#: Parts of the columns of every phase from the coefficients of the phases, (n_phases, n_columns),
+#: their counts in the regions, (n_regions, n_phases), and the pixels of the regions, (n_regions,):
+#: what a phase emits may depend on what it consists of, and on how much of it there is.
+OwnColumns = Callable[[Array, Array, NDArray[np.int64]], ColumnParts]
 
 _START_FLOOR = 1e-3
 _START_SWEEPS = 30
@@ -63,8 +65,8 @@ class CompositionSolution:
     coefficient: NDArray[np.float64]
     """Shape (n_phases, n_columns); spectra add up to one. Phases by decreasing abundance."""
     coefficient_covariance: NDArray[np.float64]
-    """Shape (n_phases, n_columns, n_columns); statistical, abundances free, plus the scatter of
-    the thinnings."""
+    """Shape (n_phases, n_columns, n_columns); statistical, abundances and factors on lines free,
+    plus the scatter of the thinnings."""
     loss: NDArray[np.float64]
     """Shape (n_losses,); negative log-likelihood of the pooled spectra of the first thinning after
     each round, nats; it rises a little where sparsity is traded for likelihood."""
@@ -92,6 +94,9 @@ class CompositionSolution:
     """Shape (n_phases,); what a prior that is true costs at most, but once in a thousand."""
     places: NDArray[np.bool_] | None = None
     """Shape (n_patterns, n_phases); see `NamedPhases.places`, phases in the order given here."""
+    line_factors: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """On the tabulated intensities of sub-shells, "Pt M5", fitted with the phases: the factor, its
+    standard deviation from counts, and what the tables leave open of it."""
 
     @property
     def n_phases(self) -> int:
@@ -146,7 +151,7 @@ def solve_compositions(
     options : settings.Factorize, optional
     own_columns : callable, optional
         Columns of every phase for its composition. After a first solve with the dictionary's,
-        columns and compositions are iterated, at most six rounds.
+        columns, the factors on their parts and compositions are iterated, at most six rounds.
     named : NamedPhases, optional
         What is known of some of the phases.
 
@@ -179,7 +184,7 @@ def solve_compositions(
         sparse = fit_sparse(data, start, penalized, options, prior)
         answers.append(replace(sparse, loss=losses + sparse.loss))
     answers = _reconciled(thinnings, answers, penalized, options, priors, known[0].n_named)
-    columns = dictionary.columns
+    columns, parts, log_factor = dictionary.columns, None, np.zeros(0)
     atoms = geometry.Atoms(dictionary.quantified, columns.sum(axis=-1))
     view = geometry.settled(
         thinnings, answers, starts, penalized, atoms, options, priors, known[0].n_named
@@ -187,9 +192,10 @@ def solve_compositions(
     answers = view.answers
     weights = _ordered(thinnings, answers, known[0].n_named)
     if own_columns is not None:
-        answers, columns = _with_own_columns(
+        answers, parts, log_factor = _with_own_columns(
             thinnings, weights, dictionary, own_columns, view.geometry, options, known
         )
+        columns = parts.columns(log_factor)
         thinnings = [data.with_columns(columns) for data in thinnings]
         weights = np.stack([answer.weight for answer in answers])
     constraints = known[0].constraints(columns)
@@ -204,7 +210,12 @@ def solve_compositions(
         scale, pattern = columns.sum(axis=-1), known[0].pattern
         costs = prior_costs(thinnings[0], abundance, weight, fitted, scale, pattern, options)
     covariance = weight_covariance(thinnings[0], abundance, weight, constraints)
-    covariance = covariance + _scatter(weights)
+    line_factors, of_factors = {}, np.zeros_like(covariance)
+    if parts is not None and parts.n_factors:
+        errors = factor_errors(thinnings[0], parts, abundance, weight, log_factor)
+        of_factors = errors.covariance()
+        line_factors = errors.estimates(parts.names, log_factor)
+    covariance = covariance + _scatter(weights) + of_factors
     scale = np.broadcast_to(columns.sum(axis=-1), weight.shape)
     spectra = [thinnings[0].spectrum(w) for w in weights]
     n_failed = sum(not answer.converged for answer in answers)
@@ -218,7 +229,8 @@ def solve_compositions(
         converged=n_failed == 0,
         reason=_reason(n_failed, len(answers), options),
         phase_columns=None if own_columns is None else columns,
-        leeway=_leeway(thinnings, weights, scale, options, known, columns),
+        leeway=_leeway(thinnings, weights, scale, options, known, columns, of_factors),
+        line_factors=line_factors,
     )
     order = np.arange(n_phases)
     if named is not None:
@@ -405,45 +417,56 @@ def _with_own_columns(
     view: geometry.Geometry,
     options: settings.Factorize,
     known: Sequence[Known],
-) -> tuple[list[SparseResult], Array]:
+) -> tuple[list[SparseResult], ColumnParts, Array]:
     """Answers, phases in the order given, with columns that agree with their compositions.
 
     Columns depend on compositions only weakly: they are iterated on the first thinning, and all
-    are fitted with the columns that come out.
+    are fitted with the columns that come out. Factors on their parts start from the tables.
 
     Returns
     -------
     answers : list of SparseResult
         One for each thinning.
-    columns : ndarray of shape (n_phases, n_columns, n_energy)
+    parts : ColumnParts
+    log_factor : ndarray of shape (n_factors,)
     """
     quantified = dictionary.quantified
     weight = _combined(weights, thinnings[0], known[0].n_named)
     data, constraints = thinnings[0], known[0].constraints(dictionary.columns)
     abundance = abundances_at(data, weight, options, constraints).abundance
 
-    def agreeing(columns: Array) -> tuple[Array, Array]:
-        """Columns for the counts in each, and the shares of the quantified ones."""
+    def agreeing(columns: Array, log_factor: Array | None) -> tuple[ColumnParts, Array]:
+        """Parts for the counts in each column, and the columns."""
         shares = _shares((weight / columns.sum(axis=-1))[:, quantified])
         for _ in range(_OWN_ROUNDS):
-            columns = own_columns(weight / columns.sum(axis=-1), abundance, data.n_pixels)
+            parts = own_columns(weight / columns.sum(axis=-1), abundance, data.n_pixels)
+            columns = parts.columns(np.zeros(parts.n_factors) if log_factor is None else log_factor)
             before, shares = shares, _shares((weight / columns.sum(axis=-1))[:, quantified])
             if np.max(np.abs(shares - before)) < _OWN_TOLERANCE:
                 break
-        return columns, shares
+        return parts, columns
 
-    columns, shares = agreeing(dictionary.columns)
+    parts, columns = agreeing(dictionary.columns, None)
+    log_factor = np.zeros(parts.n_factors)
     for _ in range(_OWN_ROUNDS):
+        shares = _shares((weight / columns.sum(axis=-1))[:, quantified])
+        if parts.n_factors:
+            own = data.with_columns(columns)
+            penalty = view.penalty(own, abundance, weight)
+            joint = fit_factors(own, parts, abundance, weight, log_factor, penalty=penalty)
+            weight, log_factor = joint.weight, joint.log_factor
+            columns = parts.columns(log_factor)
         first = view.fit(data.with_columns(columns), weight, options, known[0].constraints(columns))
-        weight, abundance, before = first.weight, first.abundance, shares
-        columns, shares = agreeing(columns)
-        if np.max(np.abs(shares - before)) < _OWN_TOLERANCE:
+        weight, abundance = first.weight, first.abundance
+        parts, columns = agreeing(columns, log_factor)
+        found = _shares((weight / columns.sum(axis=-1))[:, quantified])
+        if np.max(np.abs(found - shares)) < _OWN_TOLERANCE:
             break
     answers = [
         view.fit(data.with_columns(columns), start, options, prior.constraints(columns))
         for data, start, prior in zip(thinnings, [weight, *weights[1:]], known, strict=True)
     ]
-    return answers, columns
+    return answers, parts, log_factor
 
 
 def _shares(amounts: Array) -> Array:
@@ -488,6 +511,7 @@ def _leeway(
     options: settings.Factorize,
     known: Sequence[Known],
     columns: Array,
+    of_factors: Array,
 ) -> Leeway:
     """What the counts of all thinnings allow beside their answers, in coefficients."""
     constraints = [prior.constraints(columns) for prior in known]
@@ -496,6 +520,7 @@ def _leeway(
         for data, weight, prior in zip(thinnings, weights, constraints, strict=True)
     ]
     leeway = composition_leeway(thinnings, abundances, weights, constraints=constraints[0])
+    leeway = replace(leeway, covariance=leeway.covariance + of_factors)
     return in_coefficients(leeway, scale)
 
 

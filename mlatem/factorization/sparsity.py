@@ -113,7 +113,7 @@ def fit_sparse(
             data,
             abundance,
             weight,
-            penalty=_penalty_at(data, abundance, weight, columns),
+            penalty=penalty_at(data, abundance, weight, columns),
             constraints=constraints,
             max_rounds=options.max_rounds,
             tolerance=options.tolerance if steady else max(options.tolerance, 0.1 * _STEADY),
@@ -130,7 +130,7 @@ def fit_sparse(
     return SparseResult(abundance, weight, tuple(losses), score, steady and result.converged)
 
 
-def _penalty_at(
+def penalty_at(
     data: PooledData, abundance: Array, weight: Array, columns: NDArray[np.bool_]
 ) -> Penalty:
     """The linear penalty that touches the logarithmic one at the present values."""

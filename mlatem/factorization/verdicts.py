@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mlatem import settings
 from mlatem.factorization.solver import CompositionSolution
 from mlatem.model import Ambiguity, Decision, Verdict
@@ -11,6 +13,7 @@ from mlatem.model.verdict import Status
 #: Thinnings that disagree by more caught most wrong answers on simulated specimens.
 _SPREAD_LIMIT_DEG = 6.0
 _STAGE = "factorize"
+_NAMED_FACTORS = 4
 
 _MEANING = {
     "PURE": "every phase occurs alone somewhere: its composition is that of places without the "
@@ -48,6 +51,7 @@ def decisions(solution: CompositionSolution, options: settings.Factorize) -> tup
             "column n_phases, factorize.n_phases",
         ),
         *decided,
+        *_factors_decision(solution),
     )
 
 
@@ -120,6 +124,26 @@ def _costs(solution: CompositionSolution) -> tuple[Verdict, ...]:
         )
         for name, cost, limit in parts
         if name
+    )
+
+
+def _factors_decision(solution: CompositionSolution) -> tuple[Decision, ...]:
+    """What became of the intensities of lines; nothing where all are as tabulated."""
+    if not solution.line_factors:
+        return ()
+    values = {name: factor for name, (factor, *_) in solution.line_factors.items()}
+    by_change = sorted(values, key=lambda name: -abs(math.log(values[name])))
+    named = ", ".join(f"{name} {values[name]:.2f}" for name in by_change[:_NAMED_FACTORS])
+    noun = "sub-shell" if len(values) == 1 else "sub-shells"
+    return (
+        Decision(
+            _STAGE,
+            f"intensities of {len(values)} {noun} fitted together with the phases; furthest from "
+            f"the tables: {named}",
+            "each phase absorbs these lines in its own composition, which the sum of all does not "
+            "show",
+            "calibrate.line_factors, column thickness_nm",
+        ),
     )
 
 

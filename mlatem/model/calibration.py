@@ -82,6 +82,9 @@ class Calibration:
     line_factors: Mapping[str, Estimate] = field(default_factory=dict)
     """On the tabulated intensities of sub-shells, "Pt M5", as the sum spectrum shows them. The
     strongest sub-shell of each element's best known family stays at one and is not named."""
+    line_factor_prior: Mapping[str, float] = field(default_factory=dict)
+    """Standard deviations of the logarithms of line factors before the data were seen. One that is
+    not here is taken as it is; the others are fitted again with the phases."""
     offset_gain_correlation: float | None = None
     """Of the uncertainties of offset and gain; None where not both were fitted."""
     resolution_ev: Estimate | None = None

@@ -59,7 +59,7 @@ class Factorization:
     x_nm: NDArray[np.float64]
     """Positions of the columns in nm."""
     attrs: Mapping[str, Any] = field(default_factory=dict)
-    """JSON-safe: settings, seed, input hashes, decisions, verdicts."""
+    """JSON-safe: settings, seed, input hashes, decisions, verdicts, line factors."""
     phase_columns: NDArray[np.float64] | None = None
     """Shape (n_phases, n_columns, n_energy); None where all phases have the dictionary's."""
     leeway: Leeway | None = None
@@ -109,6 +109,18 @@ class Factorization:
         """Shape (n_phases, n_columns, n_energy); columns of every phase, absolute."""
         own = self.dictionary.columns if self.phase_columns is None else self.phase_columns
         return np.broadcast_to(own, (self.n_phases, *self.dictionary.columns.shape))
+
+    @property
+    def line_factors(self) -> dict[str, tuple[float, float, float]]:
+        """Factors on sub-shells, "Pt M5", that were fitted with the phases.
+
+        Each with its standard deviation from counts, which the covariance of the coefficients
+        holds, and from what the tables leave open, which it does not.
+        """
+        found = self.attrs.get("line_factors", {})
+        return {
+            str(name): (value, counts, tables) for name, (value, counts, tables) in found.items()
+        }
 
     def dictionary_of(self, phase: int) -> Dictionary:
         """The dictionary with the columns of one phase."""

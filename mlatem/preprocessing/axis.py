@@ -63,8 +63,8 @@ class AxisFit:
     """Why the axis was or was not fitted, with the number that decided."""
     line_factors: Mapping[str, Estimate] = field(default_factory=dict)
     """On the tabulated intensities of sub-shells."""
-    held: tuple[str, ...] = ()
-    """Sub-shells whose factors were fitted but are not used: the specimen absorbs them too much."""
+    line_factor_prior: Mapping[str, float] = field(default_factory=dict)
+    """Standard deviations of the factors' logarithms before the fit."""
     covariance: Array | None = None
     """Shape (4, 4), of offset (keV), gain, noise (eV) and Fano factor; zero for what was held."""
 
@@ -302,6 +302,7 @@ class _Search:
                 key: Estimate(float(factor), float(factor * s), "file")
                 for key, factor, s in zip(keys, factors, sigma[N_AXIS:], strict=True)
             },
+            line_factor_prior=dict(zip(keys, self.parameters.sigma[N_AXIS:].tolist(), strict=True)),
             covariance=inflation**2 * solved.covariance[:N_AXIS, :N_AXIS],
         )
 

@@ -17,7 +17,6 @@ from mlatem.preprocessing import judgement
 from mlatem.preprocessing.axis import AxisFit, fit_axis, unfitted
 from mlatem.preprocessing.detectors import NO_DETECTORS, DetectorSpectra, fit_detectors
 from mlatem.preprocessing.poisson_fit import CountsFit, checked_spectrum, fit_counts
-from mlatem.preprocessing.shells import absorbed_keys
 from mlatem.preprocessing.window import fitted_window
 
 Array = NDArray[np.float64]
@@ -148,15 +147,6 @@ def calibrate(
             ),
         )
         calibration, fit = _iterated(counts, energy, calibration, physics)
-    usable = axis
-    if known.n_pixels > 1:
-        # A single spectrum has one absorption: there are no phases that could differ in it.
-        usable = _without_absorbed(axis, energy[window], calibration, physics)
-    if usable.held:
-        axis = usable
-        calibration, fit = _iterated(
-            counts, energy, replace(calibration, line_factors=axis.line_factors), physics
-        )
     pooled = fit
     if axis.fitted and options.per_detector and len(known.detectors) > 1:
         detectors = _detector_axes(energy, calibration, known, physics, options, axis)
@@ -207,6 +197,7 @@ def _record(
         stop_channel=window.stop,
         deviance_per_dof=float("nan"),
         line_factors=axis.line_factors,
+        line_factor_prior=axis.line_factor_prior,
         offset_gain_correlation=correlation,
         resolution_ev=_resolution(axis, physics, known),
         take_off_angles_deg=known.take_off_angles_deg,
@@ -263,32 +254,6 @@ def _fitted_axis(
         fano=known.fano.value,
         options=options,
         start=start,
-    )
-
-
-def _without_absorbed(
-    axis: AxisFit, energy: Array, calibration: Calibration, physics: Physics
-) -> AxisFit:
-    """The fit without the factors that different absorption in the phases may have caused."""
-    thickness = calibration.mass_thickness_kg_m2.value
-    if not axis.line_factors or not thickness > 0:
-        return axis
-    split, emitted = (
-        physics.build(
-            axis.corrected(energy),
-            noise_ev=axis.noise_ev,
-            fano=axis.fano,
-            mass_thickness_kg_m2=mass_thickness,
-            composition=calibration.composition,
-            split="shell",
-        )
-        for mass_thickness in (thickness, 0.0)
-    )
-    absorbed = absorbed_keys(split, emitted)
-    return replace(
-        axis,
-        line_factors={k: v for k, v in axis.line_factors.items() if k not in absorbed},
-        held=tuple(k for k in axis.line_factors if k in absorbed),
     )
 
 

@@ -37,17 +37,8 @@ def axis_decision(axis: AxisFit) -> Decision:
 
 def factors_decision(axis: AxisFit) -> tuple[Decision, ...]:
     """What became of the line intensities; nothing where all are as tabulated."""
-    held = (
-        Decision(
-            _STAGE,
-            f"tabulated intensities kept for {', '.join(axis.held)}",
-            "the specimen absorbs these lines so much that phases may differ in it; what the sum "
-            "spectrum shows is then no property of the lines",
-            "column thickness_nm",
-        ),
-    )
     if not axis.line_factors:
-        return held if axis.held else ()
+        return ()
     by_change = sorted(axis.line_factors.items(), key=lambda item: -abs(np.log(item[1].value)))
     named = ", ".join(f"{name} {factor.value:.2f}" for name, factor in by_change[:_NAMED_FACTORS])
     return (
@@ -59,7 +50,6 @@ def factors_decision(axis: AxisFit) -> tuple[Decision, ...]:
             "keeps its intensity",
             "calibrate.line_factors",
         ),
-        *(held if axis.held else ()),
     )
 
 

@@ -19,9 +19,6 @@ _SUBSHELL_SHARE = 0.5
 _SEEN_SIGMA = 10.0
 #: A factor is fitted where the data know it better than the prior does by itself.
 _LEAST_INFORMATION = 0.1
-#: A factor is used where absorption weakens its sub-shell against the element's least absorbed one
-#: by no more than this part of the prior's standard deviation, in logarithms.
-_ABSORBED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -142,37 +139,3 @@ class Shells:
             for member in own:
                 within = 0.0 if member == strongest else _SUBSHELL_SHARE * own_sigma
                 sigma[member] = np.hypot(between, within)
-
-
-def absorbed_keys(split: Dictionary, emitted: Dictionary) -> frozenset[str]:
-    """Sub-shells of which the specimen absorbs so much that phases may differ in it, as "Ni L3".
-
-    Parameters
-    ----------
-    split : Dictionary
-        By sub-shell, absorbed in the mean composition.
-    emitted : Dictionary
-        The same without absorption.
-
-    Notes
-    -----
-    The factors are fitted on the sum of all phases, with the absorption in their mean. A phase
-    absorbs a line otherwise than the mean does by as much as the whole absorption, and a factor
-    takes that up. Where it exceeds half of what the tables leave open, the tables are trusted more.
-    """
-    sums = dict(zip(emitted.names, emitted.columns.sum(axis=1), strict=True))
-    through = {
-        name: float(np.log(column.sum() / sums[name]))
-        for name, column in zip(split.names, split.columns, strict=True)
-        if sums.get(name, 0.0) > 0 and column.sum() > 0
-    }
-    found = set()
-    for name, kind, element, sigma in zip(
-        split.names, split.kinds, split.elements, split.factor_sigma, strict=True
-    ):
-        if kind != "line" or name not in through:
-            continue
-        least = max(v for n, v in through.items() if n.startswith(f"{element} "))
-        if least - through[name] > _ABSORBED_SHARE * sigma:
-            found.add(name)
-    return frozenset(found)

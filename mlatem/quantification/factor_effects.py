@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlatem.model import Calibration, Dictionary, Factorization
+from mlatem.model import Calibration, Dictionary, Estimate, Factorization
 from mlatem.physics.calibrated_factors import calibrated_family_factors
 from mlatem.physics.dictionary import dictionary_on_axis
 from mlatem.settings import Edxs
@@ -97,7 +97,7 @@ def factor_effects(
     split = dictionary_on_axis(dictionary.energy, calibration, edxs, split="family")
     places = [place for place, kind in enumerate(split.kinds) if kind == "line"]
     families = tuple(split.names[place] for place in places)
-    known = calibrated_family_factors(families, calibration, edxs.detector)
+    known = calibrated_family_factors(families, _as_in(factorization, calibration), edxs.detector)
     index = [known.families.index(name) for name in families]
     response = np.stack(
         [
@@ -117,6 +117,19 @@ def factor_effects(
         known.covariance[np.ix_(index, index)],
         tuple(known.sources[place] for place in index),
     )
+
+
+def _as_in(factorization: Factorization, calibration: Calibration) -> Calibration:
+    """The calibration with the line factors that were fitted with the phases.
+
+    Their errors from counts are in the covariance of the coefficients: what is left is that of the
+    tables.
+    """
+    fitted = {
+        name: Estimate(value, of_tables, "file")
+        for name, (value, _, of_tables) in factorization.line_factors.items()
+    }
+    return replace(calibration, line_factors={**calibration.line_factors, **fitted})
 
 
 def _response(

@@ -4,10 +4,13 @@
 import numpy as np
 import pytest
 
+from mlatem import settings
+from mlatem.factorization import verdicts
 from mlatem.factorization.alignment import matched
 from mlatem.factorization.pooled import spectral_angle
 from mlatem.factorization.solver import solve_compositions
 from mlatem.model import RegionStatistics
+from mlatem.model.column_parts import ColumnParts
 
 
 class Absorbing:
@@ -16,14 +19,12 @@ class Absorbing:
     def __init__(self, dictionary, strength):
         self.dictionary = dictionary
         self.soft = np.exp(-strength * np.clip(2.0 - dictionary.energy, 0.0, None))
-        self.n_calls = 0
 
     def __call__(self, coefficient, abundance, n_pixels):
-        self.n_calls += 1
         assert abundance.shape == (len(n_pixels), len(coefficient))
         quantified = coefficient[:, self.dictionary.quantified]
         share = quantified[:, self.dictionary.names.index("Cr")] / quantified.sum(axis=1)
-        return self.dictionary.columns * self.soft ** share[:, None, None]
+        return ColumnParts.of_columns(self.dictionary.columns * self.soft ** share[:, None, None])
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def absorbed(four_phases):
     coefficient[:, dictionary.quantified] = example.atomic
     coefficient[:, -1] = 0.2 * coefficient.sum(axis=1)
     abundance = np.vstack([np.eye(4), 0.5 * (np.eye(4) + np.roll(np.eye(4), 1, axis=1))])
-    columns = absorb(coefficient, abundance, np.ones(8))
+    columns = absorb(coefficient, abundance, np.ones(8)).spectrum
     spectrum = np.einsum("kj,kje->ke", coefficient, columns)
     spectrum /= spectrum.sum(axis=1, keepdims=True)
     counts = 2e5 * abundance @ spectrum
@@ -64,14 +65,17 @@ def test_compositions_and_columns_agree_in_the_end(absorbed):
     assert angle < 0.3 and percent < 0.5
     np.testing.assert_allclose(solution.spectrum(dictionary).sum(axis=1), 1.0)
     again = absorb(solution.coefficient, np.ones((1, 4)), np.ones(1))
-    np.testing.assert_allclose(solution.phase_columns, again, rtol=2e-2)
+    np.testing.assert_allclose(solution.phase_columns, again.spectrum, rtol=2e-2)
+    assert solution.line_factors == {}
 
 
 def test_columns_that_do_not_change_change_nothing(absorbed):
     dictionary, _, regions, _, _ = absorbed
     shared = solve_compositions([regions], dictionary, 4)
-    columns = np.broadcast_to(dictionary.columns, (4, *dictionary.columns.shape))
-    own = solve_compositions([regions], dictionary, 4, own_columns=lambda *_: columns)
+    parts = ColumnParts.of_columns(
+        np.broadcast_to(dictionary.columns, (4, *dictionary.columns.shape))
+    )
+    own = solve_compositions([regions], dictionary, 4, own_columns=lambda *_: parts)
     np.testing.assert_allclose(
         own.coefficient, shared.coefficient, rtol=1e-2, atol=1e-3 * shared.coefficient.max()
     )
@@ -88,3 +92,37 @@ def test_the_covariance_is_in_the_units_of_the_coefficients(absorbed):
     sigma = np.sqrt(np.diagonal(in_counts, axis1=1, axis2=2))
     # A share of a few times 1e5 counts is known to about a thousandth.
     assert np.all(sigma[present] > 1e-4) and np.all(sigma[present] < 2e-2)
+
+
+def test_factors_that_all_phases_share_are_fitted_with_their_compositions(four_phases):
+    example, _ = four_phases
+    dictionary = example.dictionary
+    absorb = Absorbing(dictionary, strength=4.0)
+    iron = dictionary.names.index("Fe")
+    every = np.arange(dictionary.n_columns)
+
+    def own(coefficient, abundance, n_pixels):
+        """The soft line of iron as a part of its own, of unknown intensity."""
+        columns = absorb(coefficient, abundance, n_pixels).spectrum
+        soft = columns[:, iron] * (dictionary.energy < 1.0)
+        spectrum = np.concatenate([columns, soft[:, None]], axis=1)
+        spectrum[:, iron] -= soft
+        factor = np.append(np.full(every.size, -1), 0)
+        return ColumnParts(spectrum, np.append(every, iron), factor, ("Fe L3",), (0.4,))
+
+    coefficient = np.zeros((4, dictionary.n_columns))
+    coefficient[:, dictionary.quantified] = example.atomic
+    coefficient[:, -1] = 0.2 * coefficient.sum(axis=1)
+    abundance = np.vstack([np.eye(4), 0.5 * (np.eye(4) + np.roll(np.eye(4), 1, axis=1))])
+    columns = own(coefficient, abundance, np.ones(8)).columns(np.log([0.6]))
+    spectrum = np.einsum("kj,kje->ke", coefficient, columns)
+    spectrum /= spectrum.sum(axis=1, keepdims=True)
+    regions = RegionStatistics(2e5 * abundance @ spectrum, np.full(8, 100))
+    solution = solve_compositions([regions], dictionary, 4, own_columns=own)
+    angle, percent = errors(solution, dictionary, spectrum, example.atomic)
+    assert angle < 0.3 and percent < 0.5
+    factor, of_counts, of_tables = solution.line_factors["Fe L3"]
+    assert factor == pytest.approx(0.6, abs=0.02)
+    assert 0 < of_tables < of_counts < 0.05
+    told = verdicts.decisions(solution, settings.Factorize(n_phases=4))
+    assert "1 sub-shells" not in told[1].choice and "Fe L3 0.6" in told[1].choice

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mlatem.errors import InputError
-from mlatem.model import Calibration, Dictionary, Estimate
+from mlatem.model import Calibration, Dictionary, Estimate, Factor, FactorTable
+from mlatem.model.factor_table import UNITS
 from mlatem.physics.dictionary import dictionary_on_axis
 from mlatem.physics.mass_thickness import (
     mass_per_count,
@@ -52,6 +53,12 @@ def coefficients(dictionary):
     return rows
 
 
+def columns_in(own, rows, abundance):
+    """Columns of the phases with all lines as tabulated; regions of one pixel each."""
+    parts = own(rows, abundance, np.ones(len(abundance), np.int64))
+    return parts.columns(np.zeros(parts.n_factors))
+
+
 @pytest.fixture(scope="module")
 def dictionary() -> Dictionary:
     return dictionary_on_axis(ENERGY, calibration(), Edxs())
@@ -63,7 +70,7 @@ def test_columns_are_those_of_a_film_of_the_phase(dictionary):
     # Equal areas of equal mass: every phase has the mean mass thickness.
     rows = coefficients(dictionary)
     abundance = np.diag(1.0 / mass_per_count(dictionary, rows))
-    columns = own(rows, abundance, np.ones(2, np.int64))
+    columns = columns_in(own, rows, abundance)
     for phase, composition in enumerate(PHASES):
         film = dictionary_on_axis(ENERGY, replace(known, composition=composition), Edxs())
         np.testing.assert_allclose(columns[phase], film.columns, rtol=1e-9)
@@ -76,14 +83,67 @@ def test_without_a_thickness_there_is_nothing_to_absorb(dictionary):
     assert own_columns(dictionary, calibration(0.0, "default"), Edxs()) is None
 
 
+def fitted(**others):
+    """A calibration that found Fe L3 at 0.8, and L2 at 1.1 without telling what was known of it."""
+    factors = {"Fe L3": Estimate(0.8, 0.05, "file"), "Fe L2": Estimate(1.1, 0.1, "file")}
+    return replace(calibration(**others), line_factors=factors, line_factor_prior={"Fe L3": 0.4})
+
+
+def test_fitted_factors_are_free_again_and_start_from_the_tables():
+    known = fitted()
+    dictionary = dictionary_on_axis(ENERGY, known, Edxs())
+    rows = coefficients(dictionary)
+    abundance = np.diag(1.0 / mass_per_count(dictionary, rows))
+    parts = own_columns(dictionary, known, Edxs())(rows, abundance, np.ones(2, np.int64))
+    assert parts.names == ("Fe L3",) and parts.log_sigma == (0.4,)
+    for factor in (1.0, 0.8, 0.5):
+        now = {**known.line_factors, "Fe L3": Estimate(factor, None, "file")}
+        for phase, composition in enumerate(PHASES):
+            film = replace(known, composition=composition, line_factors=now)
+            np.testing.assert_allclose(
+                parts.columns(np.log([factor]))[phase],
+                dictionary_on_axis(ENERGY, film, Edxs()).columns,
+                rtol=1e-6,
+                atol=1e-9 * dictionary.columns.max(),
+            )
+
+
+def test_without_a_thickness_factors_are_fitted_on_common_columns():
+    known = fitted(mass_thickness=0.0, origin="default")
+    dictionary = dictionary_on_axis(ENERGY, known, Edxs())
+    rows = coefficients(dictionary)
+    parts = own_columns(dictionary, known, Edxs())(rows, np.eye(2), np.ones(2, np.int64))
+    columns = parts.columns(np.log([0.8]))
+    np.testing.assert_allclose(columns, np.stack([dictionary.columns] * 2), rtol=1e-9)
+
+
+def test_families_of_a_table_of_factors_keep_what_it_says():
+    row = Factor(
+        element="Fe",
+        line="L",
+        kind="k",
+        value=2.0,
+        sigma=0.1,
+        beam_energy_kev=200.0,
+        unit=UNITS["k"],
+        reference_element="Mg",
+        reference_line="K",
+    )
+    known = replace(fitted(), factor_table=FactorTable((row,), "mine"))
+    dictionary = dictionary_on_axis(ENERGY, known, Edxs())
+    own = own_columns(dictionary, known, Edxs())
+    parts = own(coefficients(dictionary), np.eye(2), np.ones(2, np.int64))
+    assert parts.names == ()
+
+
 def test_unknown_columns_stay(dictionary):
     own = own_columns(dictionary, calibration(), Edxs())
     names = (*dictionary.names[:-1], "pile-up")
     named = replace(dictionary, names=names)
     rows = coefficients(dictionary)
-    changed = own_columns(named, calibration(), Edxs())(rows, np.eye(2), np.ones(2, np.int64))
+    changed = columns_in(own_columns(named, calibration(), Edxs()), rows, np.eye(2))
     np.testing.assert_array_equal(changed[:, -1], dictionary.columns[[-1, -1]])
-    same = own(rows, np.eye(2), np.ones(2, np.int64))
+    same = columns_in(own, rows, np.eye(2))
     np.testing.assert_array_equal(changed[:, :-1], same[:, :-1])
 
 
@@ -91,8 +151,8 @@ def test_a_phase_of_background_only_keeps_the_mean_columns(dictionary):
     rows = coefficients(dictionary)
     rows[1] = 0.0
     rows[1, -1] = 1.0
-    columns = own_columns(dictionary, calibration(), Edxs())(rows, np.eye(2), np.ones(2, np.int64))
-    np.testing.assert_array_equal(columns[1], dictionary.columns)
+    columns = columns_in(own_columns(dictionary, calibration(), Edxs()), rows, np.eye(2))
+    np.testing.assert_allclose(columns[1], dictionary.columns, rtol=1e-9)
     assert phase_composition(dictionary, rows[1]) == {}
 
 

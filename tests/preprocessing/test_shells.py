@@ -8,7 +8,7 @@ import pytest
 
 from mlatem.physics.dictionary import edxs_dictionary
 from mlatem.preprocessing.poisson_fit import fit_counts
-from mlatem.preprocessing.shells import Shells, absorbed_keys
+from mlatem.preprocessing.shells import Shells
 
 ENERGY = np.arange(40, 1600) * 0.01
 PHYSICS = {"elements": ["Ti", "Pt"], "system_elements": ["Cu"], "beam_energy_kev": 200.0}
@@ -55,16 +55,3 @@ def test_few_counts_leave_intensities_to_the_tables():
 def test_a_family_that_leaves_the_window_keeps_its_column():
     fewer = edxs_dictionary(ENERGY, **{**PHYSICS, "system_elements": []}, split="shell")
     assert SHELLS.aligned(fewer).shape == SPLIT.columns.shape
-
-
-@pytest.mark.parametrize(
-    ("mass_thickness_kg_m2", "held"),
-    [(1e-5, set()), (1e-3, {"Ti L1", "Ti L2", "Ti L3"})],
-)
-def test_sub_shells_that_the_specimen_absorbs_are_told(mass_thickness_kg_m2, held):
-    rutile = {"elements": ["Ti", "O"], "beam_energy_kev": 200.0, "split": "shell"}
-    composition = {"Ti": 1 / 3, "O": 2 / 3}
-    split = edxs_dictionary(
-        ENERGY, **rutile, composition=composition, mass_thickness_kg_m2=mass_thickness_kg_m2
-    )
-    assert absorbed_keys(split, edxs_dictionary(ENERGY, **rutile)) == held

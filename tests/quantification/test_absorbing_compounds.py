@@ -139,19 +139,3 @@ def test_causes_move_columns_together():
     sigma = np.array([[0.1, 0.0], [-0.2, 0.3]])
     expected = [[0.04, -0.04], [-0.04, 0.13]]
     np.testing.assert_allclose(absorption_covariance(coefficient, sigma), expected)
-
-
-def test_only_maps_of_phases_leave_absorbed_lines_to_the_tables():
-    compound = COMPOUNDS["Ni3Al"]
-    image = benchmark.measured(compound, 200.0, 1e6, seed=0)
-    options = {
-        "elements": list(compound.atoms),
-        "thickness_nm": 200.0,
-        "density_g_cm3": compound.density_g_cm3,
-        "edxs": EDXS,
-    }
-    total = image.counts.sum(axis=(0, 1), keepdims=True)
-    single = replace(image, counts=total, y_nm=image.y_nm[:1], x_nm=image.x_nm[:1])
-    held = [d for d in mlatem.calibrate(image, **options).decisions if "kept for" in d.choice]
-    assert "Ni L3" in held[0].choice
-    assert "Ni L3" in mlatem.calibrate(single, **options).line_factors

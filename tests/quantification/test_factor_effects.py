@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -181,3 +183,16 @@ def test_mass_thickness_where_the_dose_is_known(fitted):
     expected = (atoms_barn * 1e28 * weights * 1e-3 / 6.02214076e23).sum()
     assert frame["mass_thickness_kg_m2"].iloc[0] == pytest.approx(expected, rel=1e-3)
     assert 0 < frame["mass_thickness_sigma_kg_m2"].iloc[0] < expected
+
+
+def test_factors_fitted_with_the_phases_replace_those_of_the_sum():
+    known = calibration(line_factors={"Cu L3": Estimate(0.5, 0.2, "file")})
+    dictionary = dictionary_on_axis(ENERGY, known, Edxs())
+    result = factorization(dictionary, [TRUTH[e] for e in dictionary.elements[:3]])
+    fitted = replace(result, attrs={"line_factors": {"Cu L3": [0.8, 0.02, 0.04]}})
+    effects = factor_effects(fitted, known, Edxs())
+    k, low = (effects.families.index(f"Cu {family}") for family in "KL")
+    # Errors from counts are in the covariance of the coefficients: what the tables leave is told.
+    between = effects.covariance[low, low] - effects.covariance[k, k]
+    assert between == pytest.approx((0.04 / 0.8) ** 2)
+    assert effects.sources[low] == "fitted against Cu K"
