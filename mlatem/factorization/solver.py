@@ -187,7 +187,13 @@ def solve_compositions(
 def _pooled(regions: Sequence[RegionStatistics], dictionary: Dictionary) -> list[PooledData]:
     if not regions:
         raise InputError("no region spectra were given: expected one record for each thinning")
-    return [PooledData.from_regions(part, dictionary) for part in regions]
+    thinnings = [PooledData.from_regions(part, dictionary) for part in regions]
+    if not all(np.any(data.counts.sum(axis=0) @ data.columns.T) for data in thinnings):
+        raise InputError(
+            "no column of the dictionary is above zero where the map has counts: build it on the "
+            "energies of the counts, with a continuum"
+        )
+    return thinnings
 
 
 def _check_number(
