@@ -85,7 +85,7 @@ def tile_source(
         counts = data if hasattr(data, "ndim") else _as_array(data)
         if np.ma.is_masked(counts):
             raise InputError(
-                f"{np.ma.count_masked(counts)} values of the counts are masked, and a mask is not "
+                f"{np.count_nonzero(np.ma.getmaskarray(counts))} values of the counts are masked, and a mask is not "
                 "used: give counts.filled(0) where whole pixels are masked, and cut off channels"
             )
         return TileSource.for_dictionary(counts, dictionary, **options)
