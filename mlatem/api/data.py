@@ -84,9 +84,10 @@ def tile_source(
     if not isinstance(data, SpectrumImage | xr.Dataset | xr.DataTree):
         counts = data if hasattr(data, "ndim") else _as_array(data)
         if np.ma.is_masked(counts):
+            n_masked = np.count_nonzero(np.ma.getmaskarray(counts))
             raise InputError(
-                f"{np.count_nonzero(np.ma.getmaskarray(counts))} values of the counts are masked, and a mask is not "
-                "used: give counts.filled(0) where whole pixels are masked, and cut off channels"
+                f"{n_masked} values of the counts are masked, and a mask is not used: "
+                "give counts.filled(0) where whole pixels are masked, and cut off channels"
             )
         return TileSource.for_dictionary(counts, dictionary, **options)
     image = spectrum_image(data)

@@ -2,6 +2,7 @@
 """Phases: compositions, spectra and abundance maps."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from mlatem.model import (
     Factorization,
     RegionStatistics,
 )
+from mlatem.parallel import map_tiles
 from mlatem.passes import (
     TileSource,
     abundances_pass,
@@ -149,7 +151,9 @@ def phases_of(
     search = plan_search(basis, dictionary, plan, source.shape)
     shared, outliers = regions_pass(source, axes, centroids, plan, search, source.tiles)
     regions = with_outliers(shared, outliers, search)
-    solution = solve_phases(regions, dictionary, settings, own_columns=own_columns)
+    solution = solve_phases(
+        regions, dictionary, settings, own_columns=own_columns, threads=source.threads
+    )
     tiles = abundances_pass(source, solution.spectrum(dictionary), source.tiles)
     attrs = solve_attrs(solution, settings)
     return merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
@@ -238,8 +242,11 @@ def solve_phases(
     settings: _settings.Factorize,
     *,
     own_columns: OwnColumns | None = None,
+    threads: int = 1,
 ) -> CompositionSolution:
     """Compositions from pooled spectra, with the number of phases as the settings say.
+
+    Thinnings are solved `threads` at a time.
 
     Raises
     ------
@@ -250,7 +257,12 @@ def solve_phases(
     if not isinstance(n_phases, int):
         n_phases = estimate_n_phases(regions, dictionary)
     return solve_compositions(
-        regions, dictionary, n_phases, options=settings, own_columns=own_columns
+        regions,
+        dictionary,
+        n_phases,
+        options=settings,
+        own_columns=own_columns,
+        each=partial(map_tiles, threads=threads),
     )
 
 

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +114,9 @@ def solve_compositions(
     *,
     options: settings.Factorize | None = None,
     own_columns: OwnColumns | None = None,
+    each: Callable[
+        [Callable[[PooledData], SparseResult], list[PooledData]], Iterable[SparseResult]
+    ] = map,
 ) -> CompositionSolution:
     """Compositions of the phases from the pooled spectra of all thinnings.
 
@@ -126,6 +130,8 @@ def solve_compositions(
     own_columns : callable, optional
         Columns of every phase for its composition. After a first solve with the dictionary's,
         columns and compositions are iterated, at most six rounds.
+    each : callable, optional
+        Runs a function on every thinning, as `map` does; they do not depend on each other.
 
     Raises
     ------
@@ -146,7 +152,10 @@ def solve_compositions(
     n_carried = max(1, min(vertices.n_carried(data) for data in thinnings))
     _check_number(n_phases, thinnings, dictionary, n_carried)
     penalized = _penalized(dictionary)
-    answers = [_solve_one(data, n_phases, n_carried, penalized, options) for data in thinnings]
+    solve = partial(
+        _solve_one, n_phases=n_phases, n_carried=n_carried, penalized=penalized, options=options
+    )
+    answers = list(each(solve, thinnings))
     answers = _reconciled(thinnings, answers, penalized, options)
     weights = _ordered(thinnings, answers)
     columns = dictionary.columns

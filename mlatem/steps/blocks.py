@@ -130,6 +130,7 @@ def solve_compositions(
     compositions: Path_,
     edxs: _settings.Edxs,
     settings: _settings.Factorize,
+    threads: int = 1,
 ) -> None:
     """Compositions of the phases from the pooled spectra of all blocks.
 
@@ -142,6 +143,8 @@ def solve_compositions(
     compositions : path-like
         File to write (.npz).
     edxs, settings : settings records
+    threads : int, optional
+        Thinnings solved at a time.
 
     Raises
     ------
@@ -160,7 +163,7 @@ def solve_compositions(
         pooled, outliers = add_regions(pooled, part), outliers + apart
     own = own_columns(dictionary, known, edxs)
     all_regions = with_outliers(pooled, outliers, search)
-    solution = api.solve_phases(all_regions, dictionary, settings, own_columns=own)
+    solution = api.solve_phases(all_regions, dictionary, settings, own_columns=own, threads=threads)
     save_compositions(compositions, solution, dictionary, settings)
 
 

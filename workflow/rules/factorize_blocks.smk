@@ -58,6 +58,7 @@ rule solve_compositions:
         "logs/{dataset}/solve_compositions.log",
     benchmark:
         "logs/{dataset}/solve_compositions.benchmark.tsv"
+    threads: 2
     params:
         row=row("dataset", "path", "n_phases"),
         edxs=section("edxs"),

@@ -18,4 +18,5 @@ with to_file(snakemake.log[0]):
             DatasetRow.from_strings(snakemake.params.row),
             settings.Factorize(**snakemake.params.factorize),
         ),
+        threads=snakemake.threads,
     )
