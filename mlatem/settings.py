@@ -204,7 +204,7 @@ class Factorize(_Record):
     blocks: int = Field(
         1, ge=1, description="Jobs into which every map is split; 1 unless maps are very large."
     )
-    seed: int = Field(0, ge=0, description="Seed of thinning and clustering.")
+    seed: int = Field(0, ge=0, le=2**53, description="Seed of thinning and clustering.")
     n_thinnings: int = Field(4, ge=1, description="Seeds whose answers are combined by the median.")
     counts_per_region: Positive = Field(
         2000.0, description="Counts that a pooled region should hold at least."

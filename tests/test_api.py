@@ -213,11 +213,69 @@ def test_pixel_maps_hold_every_element(result):
         (np.zeros_like, "no counts|0 counts"),
         (lambda c: c[:0], "0 x 26 pixels"),
         (lambda c: c.astype(str), "expected whole numbers"),
+        (lambda c: np.ma.masked_greater(c, 3), "masked, and a mask is not used"),
+        (lambda c: [[1, 2], [3]], "not an array"),
+        (lambda c: "map.emd", "map.emd is a path"),
+        (lambda c: c[0, 0], "1 dimensions, expected 3 .* the shape .1, 1, n_energy."),
     ],
 )
 def test_unusable_counts_are_refused(counts, dictionary, function, spoil, named):
     with pytest.raises(InputError, match=named):
         getattr(mlatem, function)(spoil(counts), dictionary)
+
+
+def test_columns_are_no_dictionary(counts):
+    with pytest.raises(InputError, match=r"dictionary is a ndarray: .*Dictionary\.from_arrays"):
+        mlatem.factorize(counts, columns(), 2)
+
+
+def test_a_dictionary_that_is_zero_wherever_there_are_counts(counts, dictionary):
+    elsewhere = np.zeros_like(counts)
+    elsewhere[..., 80:] = counts[..., :16]
+    low = replace(dictionary, columns=dictionary.columns * (np.arange(N_ENERGY) < 75))
+    with pytest.raises(InputError, match="no column of the dictionary is above zero where"):
+        mlatem.factorize(elsewhere, low, 1, settings=OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda c: np.vstack([c[:1], c[1:4], c[:1]]), "have the same shape: leave one out"),
+        (lambda c: c * [[0], [1], [1], [1], [1]], "is zero on this energy axis"),
+        (lambda c: c * np.nan, "NaN, infinite or negative"),
+        (lambda c: c - 1, "NaN, infinite or negative"),
+    ],
+)
+def test_columns_that_cannot_be_used_are_named(dictionary, change, named):
+    with pytest.raises(InputError, match=named):
+        replace(dictionary, columns=change(dictionary.columns))
+
+
+def test_one_bright_pixel_in_a_dark_map(counts, dictionary):
+    dark = np.zeros_like(counts)
+    dark[4, 4] = 50 * counts[4, 4]
+    result = mlatem.factorize(dark, dictionary, 1, settings=OPTIONS)
+    abundance = result["abundance"].values[..., 0]
+    assert abundance[4, 4] == pytest.approx(dark.sum(), rel=1e-3)
+    assert np.count_nonzero(abundance) == 1
+
+
+def test_counts_that_single_precision_cannot_follow_do_not_look_converged(counts, dictionary):
+    """A hundred million photons a channel: attributes and verdicts say so, whichever part fails."""
+    result = mlatem.factorize(counts.astype(np.uint32) * 10**8, dictionary, 2, settings=OPTIONS)
+    attrs = Factorization.from_dataset(result).attrs
+    failing = {v["status"] for v in attrs["verdicts"]} & {"bad", "warning"}
+    assert np.all(np.isfinite(result["coefficient"]))
+    assert attrs["converged"] != bool(attrs["reason"])
+    assert attrs["converged"] != bool(failing)
+
+
+def test_rounds_that_run_out_are_said(counts, dictionary):
+    few = settings.Factorize(n_thinnings=2, max_rounds=1)
+    result = mlatem.factorize(counts, dictionary, 2, settings=few)
+    attrs = Factorization.from_dataset(result).attrs
+    assert not attrs["converged"] and "still moved" in attrs["reason"]
+    assert "bad" in {verdict["status"] for verdict in attrs["verdicts"]}
 
 
 def test_a_dictionary_of_another_energy_axis_is_refused(image, dictionary):
@@ -254,6 +312,12 @@ def test_more_phases_than_the_data_carry(counts, dictionary, n_phases):
     result = mlatem.factorize(counts, dictionary, n_phases, settings=OPTIONS)
     verdicts = Factorization.from_dataset(result).attrs["verdicts"]
     assert "warning" in {verdict["status"] for verdict in verdicts}
+
+
+@pytest.mark.parametrize("seed", [-1, 2**70, 0.5])
+def test_a_seed_that_is_none(counts, dictionary, seed):
+    with pytest.raises(ConfigError, match=r"mlatem\.factorize: factorize\.seed"):
+        mlatem.factorize(counts, dictionary, 2, seed=seed)
 
 
 @pytest.mark.parametrize("n_phases", [0, -1, 2.5, "many"])

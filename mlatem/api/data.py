@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the functions take: labelled data, records or arrays."""
 
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -73,14 +74,34 @@ def tile_source(
     data: SpectrumImageLike | Any, dictionary: Dictionary, **options: Any
 ) -> TileSource:
     """The counts of anything that holds them, and the part that the dictionary describes."""
+    if not isinstance(dictionary, Dictionary):
+        raise InputError(
+            f"dictionary is a {type(dictionary).__name__}: give one from mlatem.edxs_dictionary, "
+            "or of columns of your own from mlatem.Dictionary.from_arrays"
+        )
+    if isinstance(data, str | PathLike):
+        raise InputError(f"{data} is a path: give the counts, as mlatem.read or mlatem.open do")
     if not isinstance(data, SpectrumImage | xr.Dataset | xr.DataTree):
-        counts = data if hasattr(data, "ndim") else np.asarray(data)
+        counts = data if hasattr(data, "ndim") else _as_array(data)
+        if np.ma.is_masked(counts):
+            n_masked = np.count_nonzero(np.ma.getmaskarray(counts))
+            raise InputError(
+                f"{n_masked} values of the counts are masked, and a mask is not used: "
+                "give counts.filled(0) where whole pixels are masked, and cut off channels"
+            )
         return TileSource.for_dictionary(counts, dictionary, **options)
     image = spectrum_image(data)
     label = image.name or "counts"
     source = TileSource.for_dictionary(image.counts, dictionary, label=label, **options)
     _check_energy(image.energy[source.channels], dictionary.energy, label)
     return source
+
+
+def _as_array(data: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(data)
+    except ValueError as error:
+        raise InputError(f"counts are not an array of shape (y, x, energy): {error}") from error
 
 
 def _check_energy(

@@ -2,6 +2,7 @@
 """Phases: compositions, spectra and abundance maps."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from mlatem.model import (
 )
 from mlatem.model.prior_conflicts import in_words
 from mlatem.model.priors import Priors
+from mlatem.parallel import map_tiles
 from mlatem.passes import (
     TileSource,
     abundances_pass,
@@ -169,7 +171,14 @@ def phases_of(
     search = plan_search(basis, dictionary, plan, source.shape)
     shared, outliers = regions_pass(source, axes, centroids, plan, search, source.tiles, patterns)
     regions = with_outliers(shared, outliers, search)
-    solution = solve_phases(regions, dictionary, settings, own_columns=own_columns, named=named)
+    solution = solve_phases(
+        regions,
+        dictionary,
+        settings,
+        own_columns=own_columns,
+        named=named,
+        threads=source.threads,
+    )
     of_phases = patterns_of_phases(patterns, solution)
     spectrum = solution.spectrum(dictionary)
     tiles = abundances_pass(source, spectrum, source.tiles, of_phases)
@@ -266,10 +275,12 @@ def solve_phases(
     *,
     own_columns: OwnColumns | None = None,
     named: NamedPhases | None = None,
+    threads: int = 1,
 ) -> CompositionSolution:
     """Compositions from pooled spectra, with the number of phases as the settings say.
 
-    Where it is found automatically, there are at least as many as have names.
+    Where it is found automatically, there are at least as many as have names. Thinnings are solved
+    `threads` at a time.
 
     Raises
     ------
@@ -284,7 +295,13 @@ def solve_phases(
     if named is not None:
         _check_places(named, n_phases)
     return solve_compositions(
-        regions, dictionary, n_phases, options=settings, own_columns=own_columns, named=named
+        regions,
+        dictionary,
+        n_phases,
+        options=settings,
+        own_columns=own_columns,
+        named=named,
+        each=partial(map_tiles, threads=threads),
     )
 
 

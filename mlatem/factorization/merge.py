@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem.errors import InputError
+from mlatem.factorization import verdicts
 from mlatem.factorization.abundances import DominantSums, PixelAbundances
 from mlatem.factorization.solver import CompositionSolution
 from mlatem.model import Dictionary, Factorization
@@ -79,15 +80,20 @@ def merge(
         phase_columns=solution.phase_columns,
         leeway=solution.leeway,
         ambiguity=solution.ambiguity,
-        attrs={**(attrs or {}), **_solve_attrs(solution, n_unconverged)},
+        attrs=_attrs(attrs or {}, solution, n_unconverged, n_pixels),
     )
 
 
-def _solve_attrs(solution: CompositionSolution, n_unconverged: int) -> dict[str, Any]:
-    """How the solve went, JSON-safe."""
-    return {
+def _attrs(
+    given: Mapping[str, Any], solution: CompositionSolution, n_unconverged: int, n_pixels: int
+) -> dict[str, Any]:
+    """What was given and how the solve and the fits of the pixels went, JSON-safe."""
+    of_pixels = verdicts.of_pixels(n_unconverged, n_pixels)
+    reasons = [solution.reason, *(verdict.message for verdict in of_pixels)]
+    result = {
+        **given,
         "converged": bool(solution.converged) and n_unconverged == 0,
-        "reason": solution.reason,
+        "reason": "; ".join(reason for reason in reasons if reason),
         "n_rounds": solution.n_rounds,
         "n_carried": solution.n_carried,
         "spread_deg": [float(value) for value in solution.spread_deg],
@@ -109,6 +115,9 @@ def _prior_attrs(solution: CompositionSolution) -> dict[str, Any]:
             for name, values in costs.items()
         },
     }
+    if of_pixels:
+        result["verdicts"] = [*given.get("verdicts", []), *(v.to_dict() for v in of_pixels)]
+    return result
 
 
 def _check_inside(pixel: NDArray[np.int64], n_pixels: int) -> None:

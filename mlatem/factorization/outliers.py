@@ -51,8 +51,7 @@ class OutlierSearch:
     @property
     def threshold(self) -> float:
         """Squared length of a pixel's scores, each of variance one, beyond which it stands out."""
-        n_directions = len(self.directions)
-        return float(chi2.isf(_PIXEL_RATE, n_directions)) if n_directions else np.inf
+        return float(chi2.isf(_PIXEL_RATE, len(self.directions)))
 
     def block_of(self, pixel: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number of the block that a pixel lies in."""
@@ -160,6 +159,8 @@ def standing_out(
         counts.pointer, counts.channel, counts.count, np.ascontiguousarray(search.directions.T)
     )
     total = counts.pixel_totals().astype(np.float32)[:, None]
+    if not len(search.directions):
+        return np.zeros(counts.n_pixels, dtype=np.bool_), scores
     summed, variance = smooth(scores, total, shape, search.smoothing_px)
     return (summed**2).sum(axis=1) > search.threshold * variance[:, 0], scores
 

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,9 @@ logger = logging.getLogger(__name__)
 #: their counts in the regions, (n_regions, n_phases), and the pixels of the regions, (n_regions,):
 #: what a phase emits may depend on what it consists of, and on how much of it there is.
 OwnColumns = Callable[[Array, Array, NDArray[np.int64]], ColumnParts]
+
+#: Runs a function on each item of a sequence, as `map` does.
+Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 _START_FLOOR = 1e-3
 _START_SWEEPS = 30
@@ -139,6 +143,7 @@ def solve_compositions(
     options: settings.Factorize | None = None,
     own_columns: OwnColumns | None = None,
     named: NamedPhases | None = None,
+    each: Each = map,
 ) -> CompositionSolution:
     """Compositions of the phases from the pooled spectra of all thinnings.
 
@@ -154,6 +159,8 @@ def solve_compositions(
         columns, the factors on their parts and compositions are iterated, at most six rounds.
     named : NamedPhases, optional
         What is known of some of the phases.
+    each : callable, optional
+        Runs a function on every thinning, as `map` does; they do not depend on each other.
 
     Raises
     ------
@@ -176,13 +183,15 @@ def solve_compositions(
     _check_number(n_phases, thinnings, dictionary, n_carried)
     known = [Known.of(part, named, n_phases) for part in regions]
     penalized = _penalized(dictionary)
-    blind = [_blind_start(data, n_phases, n_carried, options) for data in thinnings]
+    blind = list(each(lambda data: _blind_start(data, n_phases, n_carried, options), thinnings))
     starts = matched_starts([start for start, _ in blind], thinnings, known, dictionary, options)
     priors = [prior.constraints(dictionary.columns) for prior in known]
-    answers = []
-    for data, prior, start, (_, losses) in zip(thinnings, priors, starts, blind, strict=True):
-        sparse = fit_sparse(data, start, penalized, options, prior)
-        answers.append(replace(sparse, loss=losses + sparse.loss))
+
+    def embedded(i: int) -> SparseResult:
+        sparse = fit_sparse(thinnings[i], starts[i], penalized, options, priors[i])
+        return replace(sparse, loss=blind[i][1] + sparse.loss)
+
+    answers = list(each(embedded, range(len(starts))))
     answers = _reconciled(thinnings, answers, penalized, options, priors, known[0].n_named)
     columns, parts, log_factor = dictionary.columns, None, np.zeros(0)
     atoms = geometry.Atoms(dictionary.quantified, columns.sum(axis=-1))
@@ -301,7 +310,13 @@ def _nothing_of(
 def _pooled(regions: Sequence[RegionStatistics], dictionary: Dictionary) -> list[PooledData]:
     if not regions:
         raise InputError("no region spectra were given: expected one record for each thinning")
-    return [PooledData.from_regions(part, dictionary) for part in regions]
+    thinnings = [PooledData.from_regions(part, dictionary) for part in regions]
+    if not all(np.any(data.counts.sum(axis=0) @ data.columns.T) for data in thinnings):
+        raise InputError(
+            "no column of the dictionary is above zero where the map has counts: build it on the "
+            "energies of the counts, with a continuum"
+        )
+    return thinnings
 
 
 def _check_number(

@@ -186,3 +186,20 @@ def verdicts(solution: CompositionSolution) -> tuple[Verdict, ...]:
         *open_,
         *_costs(solution),
     )
+
+
+def of_pixels(n_unconverged: int, n_pixels: int) -> tuple[Verdict, ...]:
+    """What to say of pixels whose abundances did not converge; nothing if there are none."""
+    if not n_unconverged:
+        return ()
+    return (
+        Verdict(
+            "pixels that converged",
+            float(n_pixels - n_unconverged),
+            float(n_pixels),
+            "pixels",
+            "warning",
+            f"the abundances of {n_unconverged} pixels did not converge: check that the counts are "
+            "raw and their model fits (map of the deviance)",
+        ),
+    )

@@ -78,10 +78,10 @@ def schur_sums(
     carried = np.zeros((_BLOCK, n_phases, n_phases * n_columns))
     for pixels in _blocks(np.flatnonzero(~is_dense), _BLOCK):
         _sums(*events, tables, pixels, column_sums, patterns, gain, curvature, carried)
-        eliminated += _squared(carried[: len(pixels)])
+        eliminated += squared(carried[: len(pixels)])
     for pixels in _blocks(np.flatnonzero(is_dense), _DENSE_BLOCK):
         _dense_sums(*events, tables, pixels, column_sums, gain, curvature, carried)
-        eliminated += _squared(carried[: len(pixels)])
+        eliminated += squared(carried[: len(pixels)])
     total = np.asarray(abundance).sum(axis=0, dtype=np.float64)
     by_column = np.asarray(columns, dtype=np.float64)
     gradient = np.outer(total, by_column.sum(axis=1)) - gain[:, :n_phases].T @ by_column.T
@@ -98,8 +98,14 @@ def _blocks(pixels: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]
         yield pixels[first : first + size]
 
 
-def _squared(carried: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What following abundances take off the curvature: the squares of the pixels' rows, summed."""
+def squared(carried: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What following abundances take off the curvature: the squares of the pixels' rows, summed.
+
+    Parameters
+    ----------
+    carried : ndarray of shape (n_pixels, n_phases, n_phases * n_columns)
+        From `eliminate_pixels`.
+    """
     rows = carried.reshape(-1, carried.shape[-1])
     product: NDArray[np.float64] = rows.T @ rows
     return product
@@ -164,11 +170,24 @@ def _dense_sums(
     scaled = q[:, None, :] * spectrum[:n_phases]
     rows = np.concatenate([scaled, ratio[:, None, :]], axis=1) @ columns.T
     of_abundance = (scaled @ spectrum[:n_phases].T).astype(np.float64)
-    _eliminate_pixels(amount, rows, column_sums, of_abundance, carried)
+    eliminate_pixels(amount, rows, column_sums, of_abundance, carried)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _eliminate_pixels(abundance, rows, column_sums, of_abundance, carried):  # type: ignore[no-untyped-def]
+def eliminate_pixels(abundance, rows, column_sums, of_abundance, carried):  # type: ignore[no-untyped-def]
+    """Fill, for every pixel, the rows whose squares following abundances take off the curvature.
+
+    Parameters
+    ----------
+    abundance : ndarray of shape (n_pixels, at least n_phases), float32
+    rows : ndarray of shape (n_pixels, n_phases + 1, n_columns), float32
+        Sums over channels of q s g^T for every phase, then of y / mu g.
+    column_sums : ndarray of shape (n_columns,), float64
+    of_abundance : ndarray of shape (n_pixels, n_phases, n_phases), float64
+        Overwritten.
+    carried : ndarray of shape (at least n_pixels, n_phases, n_phases * n_columns), float64
+        Overwritten.
+    """
     for i in range(len(rows)):
         _eliminate(abundance[i], rows[i], column_sums, of_abundance[i], carried[i])
 

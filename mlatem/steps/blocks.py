@@ -147,6 +147,7 @@ def solve_compositions(
     edxs: _settings.Edxs,
     settings: _settings.Factorize,
     priors: Priors | None = None,
+    threads: int = 1,
 ) -> None:
     """Compositions of the phases from the pooled spectra of all blocks.
 
@@ -161,6 +162,8 @@ def solve_compositions(
     edxs, settings : settings records
     priors : Priors, optional
         What is known of the phases, with the places that the sums were made with.
+    threads : int, optional
+        Thinnings solved at a time.
 
     Raises
     ------
@@ -186,7 +189,9 @@ def solve_compositions(
         pooled, outliers = add_regions(pooled, part), outliers + apart
     own = own_columns(dictionary, known, edxs)
     all_regions = with_outliers(pooled, outliers, search)
-    solution = api.solve_phases(all_regions, dictionary, settings, own_columns=own, named=named)
+    solution = api.solve_phases(
+        all_regions, dictionary, settings, own_columns=own, named=named, threads=threads
+    )
     save_compositions(
         compositions,
         Compositions(

@@ -8,7 +8,7 @@ from os import PathLike
 from mlatem import api
 from mlatem import settings as _settings
 from mlatem.io.datasets import save_dataset
-from mlatem.steps.inputs import load_calibration, open_source
+from mlatem.steps.inputs import half_of_shard, load_calibration, open_source
 from mlatem.steps.progress import progress
 
 
@@ -41,7 +41,7 @@ def denoise(
             dictionary,
             settings=settings,
             threads=threads,
-            tile_shape=tile_shape,
+            tile_shape=half_of_shard(tile_shape),
             progress=advance,
         )
     save_dataset(result, lowrank)

@@ -11,7 +11,13 @@ from mlatem.model.priors import Priors
 from mlatem.passes import TileSource
 from mlatem.physics.own_columns import own_columns
 from mlatem.sheet import DatasetRow
-from mlatem.steps.inputs import Path_, load_calibration, load_lowrank, open_source
+from mlatem.steps.inputs import (
+    Path_,
+    half_of_shard,
+    load_calibration,
+    load_lowrank,
+    open_source,
+)
 from mlatem.steps.progress import progress
 
 
@@ -57,7 +63,7 @@ def factorize(
             image.counts,
             dictionary,
             label=str(store),
-            tile_shape=tile_shape,
+            tile_shape=half_of_shard(tile_shape),
             threads=threads,
             progress=advance,
         )

@@ -10,6 +10,7 @@ from os import PathLike
 from mlatem.errors import StoreError
 from mlatem.io.atomic import read_json
 from mlatem.io.datasets import load_dataset
+from mlatem.io.layout import CHUNK
 from mlatem.io.store import load_spectrum_image, tile_shape
 from mlatem.model import Basis, Calibration, Dictionary, SpectrumImage
 
@@ -19,6 +20,15 @@ Path_ = str | PathLike[str]
 def open_source(store: str | PathLike[str]) -> tuple[SpectrumImage, tuple[int, int]]:
     """The spectrum image of a store, not loaded, and the shape of its shards as tile."""
     return load_spectrum_image(store), tile_shape(store)
+
+
+def half_of_shard(tile_shape: tuple[int, int]) -> tuple[int, int]:
+    """Tiles for a job that keeps what it reads: a small map too has work for two threads.
+
+    Whole chunks, so that none is decoded twice.
+    """
+    rows, columns = tile_shape
+    return min(rows, max(1, rows // 2 // CHUNK[0]) * CHUNK[0]), columns
 
 
 def load_calibration(path: str | PathLike[str]) -> Calibration:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from mlatem.factorization import solver
 from mlatem.factorization.scoring import ScoringResult
 from mlatem.factorization.solver import estimate_n_phases, solve_compositions
 from mlatem.model import RegionStatistics
+from mlatem.parallel import map_tiles
 from mlatem.settings import Factorize
 
 
@@ -21,6 +23,16 @@ def test_compositions_of_specimens_with_pure_areas(make_specimen, make_regions, 
     assert solution.n_carried == n_phases
     assert angle < 3.0
     assert atomic < 1.0
+
+
+def test_thinnings_solved_on_threads_give_the_same(four_phases):
+    example, regions = four_phases
+    plain = solve_compositions(regions, example.dictionary, 4)
+    on_threads = solve_compositions(
+        regions, example.dictionary, 4, each=partial(map_tiles, threads=3)
+    )
+    assert np.array_equal(plain.coefficient, on_threads.coefficient)
+    assert np.array_equal(plain.coefficient_covariance, on_threads.coefficient_covariance)
 
 
 def test_twenty_counts_a_pixel(make_specimen, make_regions):

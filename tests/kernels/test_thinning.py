@@ -23,7 +23,7 @@ def test_the_halves_add_up_to_the_input(fraction):
 
 
 @pytest.mark.parametrize("fraction", [0.5, 0.3])
-@pytest.mark.parametrize("count", [1, 5, 63, 64, 65, 300])
+@pytest.mark.parametrize("count", [1, 5, 63, 64, 65, 300, 20_000, 3_000_000])
 def test_mean_and_variance_are_binomial(fraction, count):
     n = 40_000
     block = np.full((200, n // 200), count)

@@ -20,7 +20,7 @@ from mlatem.model.priors import Priors
 from mlatem.physics.dictionary import edxs_dictionary
 from mlatem.sheet import DatasetRow
 from mlatem.steps import blocks, calibrate, denoise, factorize
-from mlatem.steps.inputs import load_calibration
+from mlatem.steps.inputs import half_of_shard, load_calibration
 
 SHAPE = (100, 80)
 ENERGY = -0.2 + 0.005 * np.arange(4096)
@@ -197,6 +197,14 @@ def test_one_call_does_the_same(folder, whole, tmp_path):
     )
     assert_same(load_dataset(tmp_path / "factorization.zarr"), whole[1])
     assert [path.name for path in tmp_path.iterdir()] == ["factorization.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("shard", "tile"),
+    [((128, 128), (64, 128)), ((64, 64), (32, 64)), ((96, 128), (32, 128)), ((10, 50), (10, 50))],
+)
+def test_tiles_of_a_job_are_whole_chunks(shard, tile):
+    assert half_of_shard(shard) == tile
 
 
 def test_files_give_what_arrays_give(folder, whole):

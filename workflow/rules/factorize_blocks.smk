@@ -65,6 +65,7 @@ rule solve_compositions:
         "logs/{dataset}/solve_compositions.log",
     benchmark:
         "logs/{dataset}/solve_compositions.benchmark.tsv"
+    threads: 2
     params:
         priors=lambda wildcards: CAMPAIGN.priors_path(wildcards.dataset),
         row=row("dataset", "path", "n_phases"),

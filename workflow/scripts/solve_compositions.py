@@ -20,4 +20,5 @@ with to_file(snakemake.log[0]):
             settings.Factorize(**snakemake.params.factorize),
         ),
         priors=None if priors is None else api.load_priors(priors),
+        threads=snakemake.threads,
     )
