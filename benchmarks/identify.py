@@ -25,10 +25,15 @@ from pathlib import Path
 
 import materials
 import numpy as np
+from calibration import four_detectors, spectrum
 
+import mlatem
 from mlatem import settings
 from mlatem.identification import Conditions, identify_spectrum
 from mlatem.model import Identification
+from mlatem.physics.detector import fwhm_ev
+from mlatem.preprocessing.poisson_fit import fit_counts
+from mlatem.units import FWHM_PER_SIGMA
 
 SETS = {
     "development": (materials.DEVELOPMENT, 1),
@@ -42,7 +47,15 @@ REAL = {
     "FePt": "exspy/EDS_TEM_FePt_nanoparticles.hspy",
     "SrTiO3": "pyTEMlib/EDS-STO.emd",
     "ES-LP": "espm/88_ES-LP_G8_selection2_cropped2.hspy",
+    "dust particle": "openNCEM/L2083_tilt_0.bcf",
 }
+#: Elements and instrument of spectra with a doubtful element, and where its lines lie, keV.
+ALLOY = (("Au", "Pd", "Si", "O"), ("Cu", "Zr", "Al"), {"Hg La": 9.979, "Hg Lb": 11.856})
+DUST = (
+    ("Pt", "Fe", "Ti", "Mg", "O", "Si", "Ca", "Al", "Co", "Lu", "Ni"),
+    ("Cu", "Ga", "Zr"),
+    {"Os Lb": 10.42, "As Ka, Pb La": 10.545},
+)
 
 
 def identify(counts: np.ndarray, energy: np.ndarray, beam_energy_kev: float) -> Identification:
@@ -138,8 +151,9 @@ def simulated(
 
 def sum_spectrum(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Counts and energies (keV) of the first signal of a file, which may be a single spectrum."""
-    reader = import_module("rsciio.emd" if path.suffix == ".emd" else "rsciio.hspy")
-    signal = reader.file_reader(str(path))[0]
+    name = {".emd": "emd", ".hspy": "hspy", ".bcf": "bruker"}[path.suffix]
+    signals = import_module(f"rsciio.{name}").file_reader(str(path))
+    signal = next(s for s in signals if s["axes"][-1]["units"] == "keV")
     data = np.asarray(signal["data"])
     axis = signal["axes"][-1]
     counts = data.reshape(-1, data.shape[-1]).sum(axis=0, dtype=np.float64)
@@ -148,19 +162,51 @@ def sum_spectrum(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def real() -> None:
     """Print the elements of the real spectra."""
+    folder = Path(os.environ["MLATEM_TEST_DATA"])
     for name, path in REAL.items():
-        counts, energy = sum_spectrum(Path(os.environ["MLATEM_TEST_DATA"]) / path)
-        begun = time.process_time()
-        result = identify(counts, energy, 200.0)
-        seconds = time.process_time() - begun
-        print(f"{name}: {counts.sum():.0f} counts, {result.deviance_per_bin:.2f}, {seconds:.1f} s")
-        for rank in ("major", "minor", "candidate"):
-            entries = [
-                f"{e.element} ({e.counts:.0f}, {e.likelihood_ratio:.0f})"
-                for e in result.found
-                if e.rank == rank
-            ]
-            print(f"  {rank}: {', '.join(entries) or '-'}")
+        print_found(name, *sum_spectrum(folder / path))
+    print_peaks(*sum_spectrum(folder / REAL["dust particle"]), *DUST)
+    total, alone = four_detectors(folder)
+    counts, energy = total["counts"].values.astype(float), total["energy"].values
+    print_found("Au-Pd on silica", counts, energy)
+    print_peaks(counts, energy, *ALLOY)
+    for number, own in enumerate(alone.values.astype(float), start=1):
+        print_found(f"Au-Pd on silica, detector {number}", own, energy)
+
+
+def print_found(name: str, counts: np.ndarray, energy: np.ndarray) -> None:
+    """Print the elements of one spectrum."""
+    begun = time.process_time()
+    result = identify(counts, energy, 200.0)
+    seconds = time.process_time() - begun
+    print(f"{name}: {counts.sum():.0f} counts, {result.deviance_per_bin:.2f}, {seconds:.1f} s")
+    for rank in ("major", "minor", "candidate"):
+        entries = [
+            f"{e.element} ({'-' if e.counts is None else f'{e.counts:.0f}'}, "
+            f"{e.likelihood_ratio:.0f})"
+            for e in result.found
+            if e.rank == rank
+        ]
+        print(f"  {rank}: {', '.join(entries) or '-'}")
+
+
+def print_peaks(
+    counts: np.ndarray,
+    energy: np.ndarray,
+    elements: Sequence[str],
+    system: Sequence[str],
+    places_kev: dict[str, float],
+) -> None:
+    """Print the counts of a free peak at each place, beside the calibrated model of elements."""
+    data = spectrum(energy, counts.astype(np.int64))
+    found = mlatem.calibrate(data, elements, system_elements=system, beam_energy_kev=200.0)
+    dictionary = mlatem.edxs_dictionary(data, found)
+    for name, place in places_kev.items():
+        sigma = 1e-3 * fwhm_ev(place, found.noise_ev.value, found.fano.value) / FWHM_PER_SIGMA
+        peak = np.exp(-0.5 * ((dictionary.energy - place) / sigma) ** 2)
+        columns = np.vstack([dictionary.columns, peak / peak.sum()])
+        fit = fit_counts(counts[found.window], columns)
+        print(f"  free peak at {name}: {fit.coefficient[-1]:.0f} ± {fit.sigma[-1]:.0f} counts")
 
 
 if __name__ == "__main__":

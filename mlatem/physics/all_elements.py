@@ -79,7 +79,7 @@ def element_groups(
     """
     axis = check_axis(energy)
     groups: list[ElementGroup] = []
-    energies, weights, index = [], [], []
+    energies, weights, shares, index = [], [], [], []
     for element in elements:
         lines = emission_lines(element, beam_energy_kev)
         detected = lines.cross_section_barn * efficiency(lines.energy_kev, detector)
@@ -90,9 +90,14 @@ def element_groups(
             groups.append(_group(element, name, lines, detected, member))
             energies.append(lines.energy_kev[member])
             weights.append(detected[member])
+            shares.append(lines.share_of_family[member])
     row = np.concatenate(index)
     peaks = detector_peaks(
-        np.concatenate(energies), np.concatenate(weights), (noise_ev, fano), detector, row
+        np.concatenate(energies),
+        np.concatenate(weights),
+        (noise_ev, fano),
+        detector,
+        np.concatenate(shares),
     )
     columns = np.zeros((len(groups), axis.size))
     add_lines(

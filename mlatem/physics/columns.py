@@ -87,7 +87,7 @@ def line_groups(
     labels = np.array(lines.families if by == "family" else subshells(lines))
     names, index = np.unique(labels, return_inverse=True)
     spectra = np.zeros((names.size, axis.size))
-    peaks = detector_peaks(lines.energy_kev, weight, resolution, detector, index)
+    peaks = detector_peaks(lines.energy_kev, weight, resolution, detector, lines.share_of_family)
     edges = channel_edges(axis)
     add_lines(spectra, edges, index[peaks.line], peaks.energy_kev, peaks.sigma_kev, peaks.area)
     inside = spectra.sum(axis=1)

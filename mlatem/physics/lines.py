@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,14 @@ class Lines:
     """Shape (n_lines,)."""
     cross_section_barn: NDArray[np.float64]
     """Shape (n_lines,); photons per atom, for one electron per barn."""
+
+    @cached_property
+    def share_of_family(self) -> NDArray[np.float64]:
+        """Part of each line in the cross-section of its family; shape (n_lines,)."""
+        family = np.unique(self.families, return_inverse=True)[1]
+        total = np.bincount(family, weights=self.cross_section_barn)[family]
+        share: NDArray[np.float64] = self.cross_section_barn / total
+        return share
 
 
 def emission_lines(element: str, beam_energy_kev: float | None) -> Lines:

@@ -26,7 +26,7 @@ _TAIL_PEAKS = 16
 _UNRESOLVED_SIGMAS = 0.7
 #: Widening of the parts of the tail, so that they join without ripple.
 _TAIL_OVERLAP = 1.5
-#: Escape peaks and parts of tails below this part of their group's counts stay in their line.
+#: Escape peaks and parts of tails below this part of their group stay in their line.
 _LEAST_SHARE = 1e-6
 
 
@@ -75,7 +75,7 @@ def detector_peaks(
     area: NDArray[np.float64],
     resolution: tuple[float, float],
     detector: settings.Detector,
-    group: NDArray[np.intp] | None = None,
+    share: NDArray[np.float64] | None = None,
 ) -> Peaks:
     """Peaks that lines make in the spectrum, with their escape peaks and tails.
 
@@ -86,10 +86,9 @@ def detector_peaks(
         Noise (FWHM, eV) and Fano factor.
     detector : settings.Detector
         Its `escape`, `tail_depth_nm` and `tail_loss` are used.
-    group : ndarray of shape (n_lines,), optional
-        Number of the group of each line, such as a family; each is a group of its own if not
-        given. Peaks of less than a millionth of the group's area are not made: their counts stay
-        in their line.
+    share : ndarray of shape (n_lines,), optional
+        Of each line in its group, such as a family; 1 if not given. Peaks of less than a millionth
+        of the group are not made: their counts stay in their line.
 
     Returns
     -------
@@ -97,13 +96,12 @@ def detector_peaks(
         The peaks of a line add up to its area.
     """
     line = np.arange(energy_kev.size)
-    whole = area if group is None else np.bincount(group, weights=area).astype(np.float64)[group]
-    least = _LEAST_SHARE * whole
+    share = np.ones(energy_kev.size) if share is None else share
     peaks = Peaks(line, energy_kev, _sigma_kev(energy_kev, resolution), area)
     if detector.tail_depth_nm > 0:
-        peaks = _with_tails(peaks, least, resolution, detector.tail_depth_nm, detector.tail_loss)
+        peaks = _with_tails(peaks, share, resolution, detector.tail_depth_nm, detector.tail_loss)
     if detector.escape:
-        peaks = _with_escapes(peaks, least, energy_kev, area, resolution)
+        peaks = _with_escapes(peaks, share, energy_kev, area, resolution)
     return peaks
 
 
@@ -115,13 +113,13 @@ def _sigma_kev(
 
 def _with_escapes(
     peaks: Peaks,
-    least: NDArray[np.float64],
+    share: NDArray[np.float64],
     energy: NDArray[np.float64],
     area: NDArray[np.float64],
     resolution: tuple[float, float],
 ) -> Peaks:
     fraction = escape_fraction(energy)
-    fraction[fraction * area <= least] = 0.0
+    fraction[fraction * share <= _LEAST_SHARE] = 0.0
     escaping = np.flatnonzero(fraction)
     position = energy[escaping] - SILICON_K_ALPHA_KEV
     return Peaks(
@@ -134,7 +132,7 @@ def _with_escapes(
 
 def _with_tails(
     peaks: Peaks,
-    least_area: NDArray[np.float64],
+    share_of_line: NDArray[np.float64],
     resolution: tuple[float, float],
     depth_nm: float,
     loss: float,
@@ -170,7 +168,7 @@ def _with_tails(
     energy = peaks.energy_kev[:, None] - mean
     variance[:, 1:] *= _TAIL_OVERLAP**2
     sigma = np.sqrt(_sigma_kev(energy, resolution) ** 2 + variance)
-    keep = peaks.area[:, None] * share > least_area[:, None]
+    keep = share_of_line[:, None] * share > _LEAST_SHARE
     keep[:, 0] = True
     share[:, 0] += np.where(keep, 0.0, share).sum(axis=1)
     return Peaks(

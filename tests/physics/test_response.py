@@ -108,7 +108,7 @@ def test_without_tail_and_escape_a_line_is_one_gaussian():
 def test_parts_that_are_nothing_to_their_group_stay_in_their_line():
     energy, area = np.array([2.12, 2.15, 9.7]), np.array([1.0, 1e-4, 1.0])
     alone = detector_peaks(energy, area, RESOLUTION, Detector())
-    grouped = detector_peaks(energy, area, RESOLUTION, Detector(), np.array([0, 0, 1]))
+    grouped = detector_peaks(energy, area, RESOLUTION, Detector(), area)
     assert grouped.area.size < alone.area.size
     for peaks in (alone, grouped):
         kept = np.bincount(peaks.line, weights=peaks.area)

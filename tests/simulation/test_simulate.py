@@ -120,7 +120,8 @@ def test_spectra_agree_with_the_dictionary_that_fits_them():
     columns = dictionary.columns[: len(settings.elements)]
     expected = truth["atomic_percent"].values @ columns
     expected /= expected.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(truth["spectrum"], expected, rtol=1e-4, atol=1e-12)
+    # The dictionary leaves parts of tails below a millionth of their family in their lines.
+    np.testing.assert_allclose(truth["spectrum"], expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(
