@@ -27,6 +27,7 @@ COLUMNS = (
 
 #: Columns that a table may have beside `COLUMNS`.
 OPTIONAL_COLUMNS = (
+    "name",
     "upper_limit",
     "mass_thickness_kg_m2",
     "mass_thickness_sigma_kg_m2",
@@ -46,10 +47,10 @@ class PhaseTable:
     in wt%; `area_fraction` from 0 to 1. What was not quantified is NaN, never 0. `sigma_stat` is
     one standard deviation from the counting statistics, `sigma_sys` from the factors.
 
-    Optional: `upper_limit` (at%, one-sided 95 %) of what lies below its detection limit, NaN for
-    what was seen; `mass_thickness_kg_m2` of the phase where it has the most counts, and its sigma;
-    `absorption_factor`, the share of an element's photons that leave the phase; `oxide` and
-    `oxide_weight_percent` where oxygen comes by stoichiometry.
+    Optional: `name` of the phase, where priors name it; `upper_limit` (at%, one-sided 95 %) of what
+    lies below its detection limit, NaN for what was seen; `mass_thickness_kg_m2` of the phase where
+    it has the most counts, and its sigma; `absorption_factor`, the share of an element's photons
+    that leave the phase; `oxide` and `oxide_weight_percent` where oxygen comes by stoichiometry.
     """
 
     frame: pd.DataFrame
