@@ -88,7 +88,7 @@ def priors_schema() -> dict[str, Any]:
     """JSON schema of a priors file."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Priors.model_json_schema(),
+        **Priors.model_json_schema(mode="validation"),
     }
 
 

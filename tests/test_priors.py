@@ -91,7 +91,9 @@ def test_compositions_and_ratios_are_those_of_the_quantification(counts):
         }
     }
     result, details = factorize(counts, priors)
-    table = mlatem.quantify(result).pivot()
+    table = mlatem.quantify(result)
+    assert list(table.frame.groupby("phase")["name"].first()) == details["phase_names"]
+    table = table.pivot()
     particle = table.loc[1 + details["phase_names"].index("particle")]
     assert particle["Fe"] == pytest.approx(35, abs=1e-3)
     assert particle["Si"] == pytest.approx(particle["Ca"], rel=1e-3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import jsonschema
@@ -31,6 +32,16 @@ def test_configurations_satisfy_the_schema():
     for path in ("config/config.yaml", "examples/demo/config/config.yaml"):
         config = yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
         jsonschema.validate(config, schema.config_schema())
+
+
+def test_priors_of_the_documentation_satisfy_the_schema():
+    page = (ROOT / "docs" / "how-to" / "priors.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        jsonschema.validate(yaml.safe_load(example), schema.priors_schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"phases": {"a": {"abscent": ["Ca"]}}}, schema.priors_schema())
 
 
 def test_the_schema_refuses_what_the_settings_refuse():

@@ -101,6 +101,9 @@ def _attrs(
         "n_pixels_not_converged": n_unconverged,
         **_prior_attrs(solution),
     }
+    if of_pixels:
+        result["verdicts"] = [*given.get("verdicts", []), *(v.to_dict() for v in of_pixels)]
+    return result
 
 
 def _prior_attrs(solution: CompositionSolution) -> dict[str, Any]:
@@ -115,9 +118,6 @@ def _prior_attrs(solution: CompositionSolution) -> dict[str, Any]:
             for name, values in costs.items()
         },
     }
-    if of_pixels:
-        result["verdicts"] = [*given.get("verdicts", []), *(v.to_dict() for v in of_pixels)]
-    return result
 
 
 def _check_inside(pixel: NDArray[np.int64], n_pixels: int) -> None:

@@ -19,11 +19,13 @@ from mlatem.factorization.sparsity import abundances_at
 
 #: Assignments that are fitted, the most likely ones by the quadratic approximation.
 _N_FITTED = 3
-_ROUNDS = 15
-_FIT_TOLERANCE = 1e-2
+_ROUNDS = 40
+_FIT_TOLERANCE = 3e-3
 _MAX_EXCHANGES = 50
-#: Standard deviations by which an element that a phase is said to hold should be seen in it.
-_SEEN = 5.0
+#: Nats against a match for each factor of e by which another phase shows more of an element that
+#: the named one is said to hold, and the share of the most from which on it shows none.
+_LACKING_NATS = 2.0
+_NONE_OF_IT = 1e-3
 #: Weights lie between 0 and 1: directions that the counts leave open are not endless.
 _RIDGE = 1.0
 _SUM_SIGMA = 1e-3
@@ -77,7 +79,7 @@ def matched_order(
             alone[i, k] = problem.cost(_exchanged(n_phases, i, k), own)
     constraints = named.constraints(n_phases, scale, pattern)
     pairs = problem.counts_elsewhere(constraints)
-    pairs[: named.n_named] += problem.lacking(named.held)
+    pairs[: named.n_named] += _lacking(weight, named.held)
     first = linear_sum_assignment(alone + pairs[: named.n_named])[1]
     start = np.concatenate([first, np.setdiff1d(np.arange(n_phases), first)])
     costs = problem.costs_near(start, constraints, pairs)
@@ -100,6 +102,18 @@ def _exchanged(n_phases: int, first: int, second: int) -> NDArray[np.int64]:
     order = np.arange(n_phases)
     order[[first, second]] = second, first
     return order
+
+
+def _lacking(weight: Array, held: NDArray[np.bool_]) -> Array:
+    """Cost of the elements that each named phase holds, and each phase has less of than another.
+
+    Shape (n_named, n_phases). Mixing leaves traces of all elements in all phases: presence alone
+    tells nothing.
+    """
+    most = np.maximum(weight.max(axis=0), np.finfo(float).tiny)
+    share = np.maximum(weight / most, _NONE_OF_IT)
+    cost: Array = _LACKING_NATS * held.astype(float) @ -np.log(share).T
+    return cost
 
 
 def _fitted_cost(
@@ -128,22 +142,19 @@ class _Quadratic:
     best: Array
     abundance: Array
     """Shape (n_regions, n_phases); in standard deviations, all else known."""
-    seen: Array
-    """Shape (n_phases, n_columns); weights in standard deviations, all else known."""
 
     @classmethod
     def around(cls, data: PooledData, weight: Array, options: settings.Factorize) -> _Quadratic:
         abundance = abundances_at(data, weight, options).abundance
         model = data.model(abundance, weight)
-        reduced, curvature = reduced_information(data, abundance, weight)
+        reduced, _ = reduced_information(data, abundance, weight)
         reduced = reduced + _RIDGE * np.eye(len(reduced))
         slope = gradients(data, abundance, weight, model)[1].ravel()
         best = weight.ravel() - np.linalg.solve(reduced, slope)
         of_abundance = information(data, abundance, weight, model).abundance
         error = np.diagonal(of_abundance, axis1=1, axis2=2)
         root = np.linalg.cholesky(reduced).T.astype(np.float64)
-        seen = weight * np.sqrt(np.maximum(curvature, 0.0))
-        return cls(weight, root, best, abundance * np.sqrt(error), seen)
+        return cls(weight, root, best, abundance * np.sqrt(error))
 
     def counts_elsewhere(self, constraints: Constraints) -> Array:
         """Cost of the counts of each phase where a named one must not be.
@@ -152,15 +163,6 @@ class _Quadratic:
         """
         absent = np.broadcast_to(~constraints.present, self.abundance.shape)
         cost: Array = 0.5 * absent.T.astype(float) @ self.abundance**2
-        return cost
-
-    def lacking(self, held: NDArray[np.bool_]) -> Array:
-        """Cost of the elements that each named phase should hold and each phase does not show.
-
-        Shape (n_named, n_phases).
-        """
-        short = 0.5 * np.maximum(_SEEN - self.seen, 0.0) ** 2
-        cost: Array = held.astype(float) @ short.T
         return cost
 
     def costs_near(

@@ -33,6 +33,7 @@ OPTIONAL_COLUMNS = (
     "atomic_percent_high_68",
     "weight_percent_low",
     "weight_percent_high",
+    "name",
     "upper_limit",
     "mass_thickness_kg_m2",
     "mass_thickness_sigma_kg_m2",
@@ -52,11 +53,11 @@ class PhaseTable:
     in wt%; `area_fraction` from 0 to 1. What was not quantified is NaN, never 0. `sigma_stat` is
     one standard deviation from the counting statistics, `sigma_sys` from the factors.
 
-    Optional: the ends of intervals of 95 %, `atomic_percent_low` and `atomic_percent_high`, the
-    same of `weight_percent`, and with `_68` of 68 %; they hold statistics, lost elements and the
-    scatter of the thinnings. `upper_limit` (at%, one-sided 95 %) of what lies below its detection
-    limit or whose interval reaches zero, NaN for what was seen; `mass_thickness_kg_m2` of the phase
-    where it has the most counts, and its sigma;
+    Optional: `name` of the phase, where priors name it; the ends of intervals of 95 %,
+    `atomic_percent_low` and `atomic_percent_high`, the same of `weight_percent`, and with `_68` of
+    68 %; they hold statistics, lost elements and the scatter of the thinnings. `upper_limit` (at%,
+    one-sided 95 %) of what lies below its detection limit or whose interval reaches zero, NaN for
+    what was seen; `mass_thickness_kg_m2` of the phase where it has the most counts, and its sigma;
     `absorption_factor`, the share of an element's photons that leave the phase; `oxide` and
     `oxide_weight_percent` where oxygen comes by stoichiometry.
     """

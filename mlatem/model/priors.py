@@ -43,7 +43,9 @@ def _array_as_list(value: object) -> object:
 
 
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_array_as_list)]
-Elements = Annotated[tuple[str, ...], BeforeValidator(_one_as_tuple)]
+Texts = Annotated[
+    tuple[str, ...], BeforeValidator(_one_as_tuple, json_schema_input_type=str | tuple[str, ...])
+]
 #: A path in a file; an array of shape (ny, nx), not zero where the region is, once it is read.
 MaskOrPath = Annotated[Any, WithJsonSchema({"type": "string"})]
 
@@ -89,6 +91,12 @@ class Ratio(_Interval):
     sigma: Size | None = Field(None, description="Standard deviation of the value.")
     min: Size | None = Field(None, description="At least so much.")
     max: Size | None = Field(None, description="At most so much.")
+
+
+Amounts = Annotated[
+    Amount, BeforeValidator(_number_as_value, json_schema_input_type=float | Amount)
+]
+Ratios = Annotated[Ratio, BeforeValidator(_number_as_value, json_schema_input_type=float | Ratio)]
 
 
 class KnownSpectrum(_Record):
@@ -151,7 +159,11 @@ class Mask(_Record):
 
 
 Region = Rectangle | Mask
-Places = Annotated[tuple[str | Rectangle | Mask, ...], BeforeValidator(_one_as_tuple)]
+Place = str | Rectangle | Mask
+Places = Annotated[
+    tuple[Place, ...],
+    BeforeValidator(_one_as_tuple, json_schema_input_type=Place | tuple[Place, ...]),
+]
 
 
 class PhasePlaces(_Record):
@@ -168,12 +180,12 @@ class PhasePrior(_Record):
     like: str | None = Field(
         None, description="Phase of the library that it is; what is given beside replaces its part."
     )
-    present: Elements = Field((), description="Elements that it holds, however little.")
-    absent: Elements = Field((), description="Elements that it lacks.")
-    composition: dict[str, Annotated[Amount, BeforeValidator(_number_as_value)]] = Field(
+    present: Texts = Field((), description="Elements that it holds, however little.")
+    absent: Texts = Field((), description="Elements that it lacks.")
+    composition: dict[str, Amounts] = Field(
         {}, description="at% of some or all elements: a number, or value, sigma, min, max."
     )
-    ratios: dict[str, Annotated[Ratio, BeforeValidator(_number_as_value)]] = Field(
+    ratios: dict[str, Ratios] = Field(
         {}, description="Ratios of atoms such as Sr/Ti: a number, or value, sigma, min, max."
     )
     spectrum: KnownSpectrum | None = Field(None, description="Its spectrum, where it is known.")
@@ -222,7 +234,7 @@ class PhasePrior(_Record):
 class Priors(_Record):
     """Priors of a dataset's phases."""
 
-    library: Annotated[tuple[str, ...], BeforeValidator(_one_as_tuple)] = Field(
+    library: Texts = Field(
         (), description="Files of phases that several datasets share, beside this one."
     )
     regions: dict[str, Region] = Field({}, description="Parts of the map, by name.")

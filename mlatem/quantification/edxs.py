@@ -89,6 +89,7 @@ def quantify(
     n_pixels = factorization.abundance[..., 0].size
     if absorption_sigma is None:
         absorption_sigma = np.zeros((*factorization.coefficient.shape, 0))
+    names = factorization.attrs.get("phase_names", ())
     tables = []
     for phase in range(factorization.n_phases):
         of_path = absorption_covariance(factorization.coefficient[phase], absorption_sigma[phase])
@@ -96,6 +97,8 @@ def quantify(
             factorization, phase, settings, of_path, effects, method, round(area[phase] * n_pixels)
         )
         rows = rows.assign(phase=phase + 1, area_fraction=area[phase])
+        if names:
+            rows["name"] = names[phase]
         if transmission is not None:
             rows["absorption_factor"] = [
                 _of_element(factorization.dictionary, transmission[phase], element)

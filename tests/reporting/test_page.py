@@ -236,5 +236,5 @@ def test_what_is_known_beforehand_stands_with_its_cost(make, report):
     )
     page = _Page(render_report(make.inputs(factorization=factorization)).html)
     assert "Known beforehand" in page.text
-    assert "2: wire absent O; only in rim 42.0 10.8 contradict it" in page.text
+    assert "2: wire absent O; only in rim 42 10.8 contradict it" in page.text
     assert "Phase 2: wire" in page.text
