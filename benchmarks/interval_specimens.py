@@ -50,19 +50,21 @@ class Specimen:
         return random.poisson(mean).astype(np.uint16)
 
 
-def specimen(seed: int, kind: str, n_phases: int, n_lacking: int = 2) -> Specimen:
+def specimen(seed: int, kind: str, n_phases: int, *, lacking: bool = True) -> Specimen:
     """A specimen; the same for the same arguments.
 
     Six to nine elements, two to four of 3 at% and more in each phase, and in most phases a minor
     one of 0.2 to 3 at%. "embedded": particles in a matrix that are nowhere pure; they lack at
-    least `n_lacking` of the main elements of the matrix. "contiguous": grains.
+    least two of the main elements of the matrix or, if not `lacking`, none. "contiguous": grains.
     """
-    entropy = (41, seed, KINDS.index(kind), n_phases, n_lacking)
+    entropy = (41, seed, KINDS.index(kind), n_phases, 2 if lacking else 0)
     random = np.random.default_rng(entropy)
     n_elements = int(random.integers(6, 10))
     dictionary = _dictionary(tuple(sorted(random.choice(POOL, n_elements, replace=False))))
-    least = n_lacking if kind == "embedded" else 0
-    atomic = _compositions(n_phases, n_elements, least, random)
+    allowed = range(len(POOL) + 1)
+    if kind == "embedded":
+        allowed = range(2, len(POOL) + 1) if lacking else range(1)
+    atomic = _compositions(n_phases, n_elements, allowed, random)
     quantified = dictionary.quantified
     area = dictionary.columns.sum(axis=1)
     weight = np.zeros((n_phases, dictionary.n_columns))
@@ -94,9 +96,12 @@ def _dictionary(elements: tuple[str, ...]) -> Dictionary:
 
 
 def _compositions(
-    n_phases: int, n_elements: int, n_lacking: int, random: np.random.Generator
+    n_phases: int, n_elements: int, allowed: range, random: np.random.Generator
 ) -> np.ndarray:
-    """Atomic fractions, shape (n_phases, n_elements)."""
+    """Atomic fractions, shape (n_phases, n_elements).
+
+    Of the main elements of the first phase, each other phase lacks as many as are allowed.
+    """
     least = MAJOR / 100
     while True:
         atomic = np.zeros((n_phases, n_elements))
@@ -112,7 +117,7 @@ def _compositions(
                 atomic[k, free] = minor
         lacking = [np.count_nonzero((atomic[0] > least) & (row < least)) for row in atomic[1:]]
         differ = 0.5 * np.abs(atomic[:, None] - atomic[None]).sum(axis=2) + np.eye(n_phases)
-        if differ.min() > LEAST_DIFFERENCE and min(lacking) >= n_lacking:
+        if differ.min() > LEAST_DIFFERENCE and all(n in allowed for n in lacking):
             return atomic
 
 

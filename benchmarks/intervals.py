@@ -148,7 +148,8 @@ def main() -> None:
     for place in range(options.specimens):
         kind = "embedded" if options.undecided else KINDS[place % 2]
         seed = options.first_seed + place
-        true = specimen(seed, kind, 2 + (place // 2) % 3, 0 if options.undecided else 2)
+        n_phases = 2 + (place // 2) % 3
+        true = specimen(seed, kind, n_phases, lacking=not options.undecided)
         for dose in DOSES:
             fits += [analyse(seed, true, kind, dose, draw) for draw in range(options.draws)]
     print(

@@ -107,8 +107,9 @@ class Leeway:
         For each thinning the hull of: the answer and the likeliest composition with its zeros,
         with z standard deviations; and, for each coefficient at zero, the compositions with an
         amount of it that costs a deviance d of less than z^2, with sqrt(z^2 - d) standard
-        deviations. The distances to the ends, in the median over thinnings, and z times the
-        standard deviation between thinnings add in quadrature.
+        deviations. What comes from other phases is added, and so saturates at their composition.
+        The distances to the ends, in the median over thinnings, and z times the standard deviation
+        between thinnings add in quadrature.
         """
         value = _fractions(coefficient, matrix)
         found = _fractions(self.coefficient[:, phase], matrix)
@@ -127,7 +128,9 @@ class Leeway:
         variance = np.einsum("ei,ij,ej->e", slope, self.covariance[thinning, phase], slope)
         sigma = np.sqrt(np.maximum(variance, 0.0))
         amount, left = self._amounts(thinning, z)
-        away = amount[..., None] * self.direction[thinning, :, None, phase]
+        direction = self.direction[thinning, :, phase]
+        direction = direction + self._admixed(thinning, phase)[:, None] * found
+        away = amount[..., None] * direction[:, None]
         starts = np.stack([found, found + self.shift[thinning, phase]])
         moved = _fractions(starts[:, None, None] + away, matrix) - share
         shifted = _fractions(starts[1], matrix) - share
@@ -137,6 +140,23 @@ class Leeway:
         below = np.maximum(decrease, z * sigma + np.maximum(-shifted, 0.0))
         above = np.maximum(increase, z * sigma + np.maximum(shifted, 0.0))
         return below, above
+
+    def _admixed(self, thinning: int, phase: int) -> Array:
+        """How much of other phases comes with an amount of one of each freed weight, (n_freed,).
+
+        A phase into which others are mixed without end becomes their mixture, and no more: what
+        comes is added to it. As far as a direction is that of differences of phases, in the sense
+        of least squares with every column relative to its largest coefficient, it is taken so.
+        """
+        all_phases = self.coefficient[thinning]
+        largest = all_phases.max(axis=0)
+        used = largest > 0
+        others = np.delete(all_phases, phase, axis=0) - all_phases[phase]
+        relative = (others / np.where(used, largest, 1.0))[:, used]
+        wanted = (self.direction[thinning, :, phase] / np.where(used, largest, 1.0))[:, used]
+        parts = np.linalg.lstsq(relative.T, wanted.T, rcond=None)[0]
+        admixed: Array = np.maximum(parts, 0.0).sum(axis=0)
+        return admixed
 
     def _amounts(self, thinning: int, z: float) -> tuple[Array, Array]:
         """Amounts of each freed weight within z, and what is left of z there.

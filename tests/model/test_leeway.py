@@ -70,6 +70,24 @@ def test_counts_that_speak_against_an_element_leave_it_little_room():
     assert bounds(freed, z=2.0)[1][2] == pytest.approx(np.sqrt(0.04**2 + 0.1**2) - 0.1)
 
 
+def test_a_phase_that_others_are_mixed_into_does_not_become_more_than_they():
+    """An element at zero that only the other phase has: freed, it brings all of that phase."""
+    coefficient = np.array([[0.8, 0.2, 0.0], [0.1, 0.8, 0.1]])
+    leeway = Leeway(
+        coefficient=coefficient[None],
+        covariance=np.zeros((1, 2, 3, 3)),
+        shift=np.zeros((1, 2, 3)),
+        direction=np.stack([(coefficient[1] - coefficient[0]) / 0.1, np.zeros(3)])[None, None],
+        variance=np.array([[0.15**2]]),
+        best=np.zeros((1, 1)),
+    )
+    low, high = leeway.fraction_bounds(0, coefficient[0], ATOMS, z=2.0)
+    # An amount of 0.3, three of the other phase to one of this.
+    mixed = (coefficient[0] + 3 * coefficient[1]) / 4
+    assert low == pytest.approx(np.minimum(coefficient[0], mixed))
+    assert high == pytest.approx(np.maximum(coefficient[0], mixed))
+
+
 def test_scatter_of_the_thinnings_adds_in_quadrature():
     scattered = make_leeway(3)
     coefficient = scattered.coefficient.copy()
