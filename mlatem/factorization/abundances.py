@@ -36,6 +36,9 @@ class PixelAbundances:
     """Shape (n_pixels,); Poisson deviance."""
     converged: NDArray[np.bool_]
     """Shape (n_pixels,)."""
+    unbounded: NDArray[np.float32]
+    """Shape (n_pixels, n_phases); a scoring step from the abundances without the bound at zero.
+    Unlike those, it can be averaged: noise does not raise the mean of a phase that is absent."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ def fit_abundances(counts: SparseCounts, spectrum: NDArray[np.float64]) -> Pixel
     Notes
     -----
     The covariance is the inverse of the expected information on the abundances of *all* phases,
-    not only of those that are present, evaluated with at least one count of each.
+    not only of those that are present, evaluated with at least one count of each. So is the scoring
+    step to the unbounded abundances: reference + covariance @ gradient of the log-likelihood.
     """
     _check(counts, spectrum)
     abundance, converged = most_likely(counts, spectrum)
@@ -86,18 +90,19 @@ def fit_abundances(counts: SparseCounts, spectrum: NDArray[np.float64]) -> Pixel
     totals = counts.pixel_totals()
     deviance = poisson.deviance(*events, by_channel, abundance)
     filled = totals > 0
+    reference = np.maximum(abundance, _LEAST_COUNTS).astype(np.float32)
     covariance = np.full((counts.n_pixels, len(spectrum), len(spectrum)), np.nan, np.float32)
     covariance[filled] = information.covariance(
-        information.fisher_information(
-            information.alike_channels(spectrum),
-            np.maximum(abundance[filled], _LEAST_COUNTS).astype(np.float32),
-        )
+        information.fisher_information(information.alike_channels(spectrum), reference[filled])
     )
+    swept = poisson.multiplicative_sweep(*events, by_channel, reference)
+    step = (covariance @ (swept / reference - 1.0)[..., None])[..., 0]
     return PixelAbundances(
         abundance.astype(np.float32),
         covariance,
         np.maximum(deviance, 0.0).astype(np.float32),
         converged,
+        np.where(np.isfinite(step), reference + step, abundance).astype(np.float32),
     )
 
 

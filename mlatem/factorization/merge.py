@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mlatem.errors import InputError
 from mlatem.factorization.abundances import DominantSums, PixelAbundances
+from mlatem.factorization.smoothing import smooth_abundances
 from mlatem.factorization.solver import CompositionSolution
 from mlatem.model import Dictionary, Factorization
 
@@ -49,6 +50,7 @@ def merge(
     abundance = np.zeros((n_pixels, n_phases), dtype=np.float32)
     covariance = np.full((n_pixels, n_phases, n_phases), np.nan, dtype=np.float32)
     deviance = np.zeros(n_pixels, dtype=np.float32)
+    unbounded = np.zeros((n_pixels, n_phases), dtype=np.float32)
     n_unconverged = 0
     sums = DominantSums.zero(n_phases, dictionary.energy.size)
     for pixel, part, part_sums in tiles:
@@ -57,6 +59,7 @@ def merge(
         abundance[pixel] = part.abundance
         covariance[pixel] = part.covariance
         deviance[pixel] = part.deviance
+        unbounded[pixel] = part.unbounded
         n_unconverged += int(np.count_nonzero(~part.converged))
         sums = sums + part_sums
     if np.any(seen != 1):
@@ -64,12 +67,17 @@ def merge(
             f"tiles leave out {np.count_nonzero(seen == 0)} pixels and give "
             f"{np.count_nonzero(seen > 1)} more than once: expected each pixel once"
         )
+    maps = abundance.reshape(*shape, n_phases)
+    covariances = covariance.reshape(*shape, n_phases, n_phases)
+    smooth = smooth_abundances(
+        unbounded.reshape(maps.shape), covariances, solution.spectrum(dictionary)
+    )
     return Factorization(
         dictionary=dictionary,
         coefficient=solution.coefficient,
         coefficient_covariance=solution.coefficient_covariance,
-        abundance=abundance.reshape(*shape, n_phases),
-        abundance_covariance=covariance.reshape(*shape, n_phases, n_phases),
+        abundance=maps,
+        abundance_covariance=covariances,
         deviance=deviance.reshape(shape),
         dominant_counts=sums.counts,
         dominant_abundance=sums.abundance,
@@ -77,6 +85,7 @@ def merge(
         y_nm=y_nm,
         x_nm=x_nm,
         phase_columns=solution.phase_columns,
+        abundance_smooth=maps if smooth is None else smooth,
         attrs={**(attrs or {}), **_solve_attrs(solution, n_unconverged)},
     )
 

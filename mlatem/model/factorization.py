@@ -50,6 +50,9 @@ class Factorization:
     """JSON-safe: settings, seed, input hashes, decisions, verdicts."""
     phase_columns: NDArray[np.float64] | None = None
     """Shape (n_phases, n_columns, n_energy); None where all phases have the dictionary's."""
+    abundance_smooth: NDArray[np.float32] | None = None
+    """Shape (ny, nx, n_phases); averaged over similar neighbours, expected counts. Nearer to the
+    truth than `abundance` where a neighbourhood is uniform, but without standard deviations."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -98,6 +101,8 @@ class Factorization:
         }
         if self.phase_columns is not None:
             expected["phase_columns"] = (k, m, n_energy)
+        if self.abundance_smooth is not None:
+            expected["abundance_smooth"] = (ny, nx, k)
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise InputError(
@@ -159,6 +164,8 @@ class Factorization:
         )
         if self.phase_columns is not None:
             dataset["phase_column"] = (("phase", "column", "energy"), self.phase_columns)
+        if self.abundance_smooth is not None:
+            dataset["abundance_smooth"] = (("y", "x", "phase"), self.abundance_smooth)
         return dataset
 
     @classmethod
@@ -201,4 +208,7 @@ class Factorization:
             x_nm=dataset["x"].values,
             attrs=json.loads(dataset.attrs["details"]),
             phase_columns=dataset["phase_column"].values if "phase_column" in dataset else None,
+            abundance_smooth=(
+                dataset["abundance_smooth"].values if "abundance_smooth" in dataset else None
+            ),
         )
