@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mlatem.factorization.pooled import Array, PooledData, information
+from mlatem.factorization.pooled import Array, Information, PooledData, information
 
 #: Values below this many conditional standard errors count as zero.
 _ZERO = 0.3
@@ -35,16 +35,8 @@ def weight_covariance(data: PooledData, abundance: Array, weight: Array) -> Arra
     """
     n_phases, n_columns = weight.shape
     blocks = information(data, abundance, weight, data.model(abundance, weight))
-    present = _present(abundance, np.diagonal(blocks.abundance, axis1=1, axis2=2))
-    known = present[:, :, None] & present[:, None, :]
-    matrix = np.where(known, blocks.abundance, 0.0)
-    index = np.arange(n_phases)
-    matrix[:, index, index] = np.where(present, matrix[:, index, index] * (1 + 1e-12), 1.0)
-    cross = np.where(present[:, :, None], blocks.cross, 0.0)
-    carried = np.linalg.inv(matrix) @ cross
-    reduced = blocks.weight - np.einsum("rks,rkt->st", cross, carried, optimize=True)
-    reduced = 0.5 * (reduced + reduced.T) + np.eye(len(reduced))
-    active = _present(weight, np.diag(blocks.weight).reshape(weight.shape))
+    reduced = reduced_information(blocks, abundance, _ZERO)
+    active = _present(weight, np.diag(blocks.weight).reshape(weight.shape), _ZERO)
     tangent = _tangent(active)
     full = tangent @ np.linalg.solve(tangent.T @ reduced @ tangent, tangent.T)
     freed = _freed_variance(reduced, full, active.ravel())
@@ -53,9 +45,35 @@ def weight_covariance(data: PooledData, abundance: Array, weight: Array) -> Arra
     return np.stack([blocks_of_phases[k, :, k, :] for k in range(n_phases)])
 
 
-def _present(value: Array, curvature: Array) -> NDArray[np.bool_]:
+def reduced_information(blocks: Information, abundance: Array, zero: float) -> Array:
+    """Information on the weights with the abundances eliminated, and a prior of variance one.
+
+    Parameters
+    ----------
+    blocks : Information
+    abundance : ndarray of shape (n_regions, n_phases)
+    zero : float
+        Abundances below this many conditional standard errors are held where they are.
+
+    Returns
+    -------
+    reduced : ndarray of shape (n_phases * n_columns, n_phases * n_columns)
+    """
+    present = _present(abundance, np.diagonal(blocks.abundance, axis1=1, axis2=2), zero)
+    known = present[:, :, None] & present[:, None, :]
+    matrix = np.where(known, blocks.abundance, 0.0)
+    index = np.arange(abundance.shape[1])
+    matrix[:, index, index] = np.where(present, matrix[:, index, index] * (1 + 1e-12), 1.0)
+    cross = np.where(present[:, :, None], blocks.cross, 0.0)
+    carried = np.linalg.inv(matrix) @ cross
+    reduced = blocks.weight - np.einsum("rks,rkt->st", cross, carried, optimize=True)
+    symmetric: Array = 0.5 * (reduced + reduced.T) + np.eye(len(reduced))
+    return symmetric
+
+
+def _present(value: Array, curvature: Array, zero: float) -> NDArray[np.bool_]:
     """Which values are not zero, by their conditional standard errors."""
-    return value * np.sqrt(np.maximum(curvature, 0.0)) > _ZERO
+    return value * np.sqrt(np.maximum(curvature, 0.0)) > zero
 
 
 def _tangent(active: NDArray[np.bool_]) -> Array:

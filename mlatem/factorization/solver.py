@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mlatem import settings
 from mlatem.errors import ConvergenceError, InputError
 from mlatem.factorization import alignment, multiplicative, vertices
+from mlatem.factorization.averaging import averaged_weight
 from mlatem.factorization.covariance import weight_covariance
 from mlatem.factorization.pooled import (
     Array,
@@ -138,8 +139,9 @@ def solve_compositions(
     -----
     For each thinning: successive projection on the low-rank region spectra, maximum likelihood,
     successive projection on the fit, then the sparse corner of what the likelihood leaves
-    undetermined. The answers are aligned and their elementwise median is taken, or the most
-    central one where they disagree. Deterministic.
+    undetermined, then the mean over what is about as probable. The answers are aligned and their
+    elementwise median is taken, or the most central one where they disagree. Standard deviations
+    are those at the sparse corner. Deterministic.
     """
     options = options or settings.Factorize()
     thinnings = _pooled(regions, dictionary)
@@ -147,18 +149,18 @@ def solve_compositions(
     _check_number(n_phases, thinnings, dictionary, n_carried)
     penalized = _penalized(dictionary)
     answers = [_solve_one(data, n_phases, n_carried, penalized, options) for data in thinnings]
-    answers = _reconciled(thinnings, answers, penalized, options)
-    weights = _ordered(thinnings, answers)
+    answers = _ordered(thinnings, _reconciled(thinnings, answers, penalized, options))
     columns = dictionary.columns
     if own_columns is not None:
-        answers, columns = _with_own_columns(thinnings, weights, dictionary, own_columns, options)
+        answers, columns = _with_own_columns(thinnings, answers, dictionary, own_columns, options)
         thinnings = [data.with_columns(columns) for data in thinnings]
-        weights = np.stack([answer.weight for answer in answers])
-    weight = _combined(weights, thinnings[0])
-    abundance = abundances_at(thinnings[0], weight, options).abundance
+    weights = np.stack([answer.weight for answer in answers])
+    sparse = _combined(weights, thinnings[0])
+    abundance = abundances_at(thinnings[0], sparse, options).abundance
     if np.any(abundance.sum(axis=0) < _LEAST_SHARE * abundance.sum()):
         raise _too_many(n_phases, n_carried)
-    covariance = weight_covariance(thinnings[0], abundance, weight) + _scatter(weights)
+    covariance = weight_covariance(thinnings[0], abundance, sparse) + _scatter(weights)
+    weight = _combined(_averaged(thinnings, answers, penalized, options), thinnings[0])
     scale = np.broadcast_to(columns.sum(axis=-1), weight.shape)
     spectra = [thinnings[0].spectrum(w) for w in weights]
     n_failed = sum(not answer.converged for answer in answers)
@@ -286,23 +288,41 @@ def _reconciled(
     return result
 
 
-def _ordered(thinnings: Sequence[PooledData], answers: Sequence[SparseResult]) -> Array:
-    """Weights of all thinnings, matched, phases by decreasing abundance.
-
-    Shape (n_thinnings, n_phases, n_columns).
-    """
+def _ordered(
+    thinnings: Sequence[PooledData], answers: Sequence[SparseResult]
+) -> list[SparseResult]:
+    """Answers of all thinnings, matched, phases by decreasing abundance."""
     columns = thinnings[0].columns
     reference = answers[alignment.medoid([answer.weight @ columns for answer in answers])]
-    order = np.argsort(-reference.abundance.sum(axis=0), kind="stable")
-    spectrum = reference.weight[order] @ columns
+    by_abundance = np.argsort(-reference.abundance.sum(axis=0), kind="stable")
+    spectrum = reference.weight[by_abundance] @ columns
+    ordered = []
+    for answer in answers:
+        order = alignment.matched(spectrum, answer.weight @ columns)
+        abundance, weight = answer.abundance[:, order], answer.weight[order]
+        ordered.append(replace(answer, abundance=abundance, weight=weight))
+    return ordered
+
+
+def _averaged(
+    thinnings: Sequence[PooledData],
+    answers: Sequence[SparseResult],
+    penalized: NDArray[np.bool_],
+    options: settings.Factorize,
+) -> Array:
+    """Weights averaged over what is as probable, (n_thinnings, n_phases, n_columns)."""
+    pairs = zip(thinnings, answers, strict=True)
     return np.stack(
-        [answer.weight[alignment.matched(spectrum, answer.weight @ columns)] for answer in answers]
+        [
+            averaged_weight(data, answer.abundance, answer.weight, penalized, seed=options.seed + i)
+            for i, (data, answer) in enumerate(pairs)
+        ]
     )
 
 
 def _with_own_columns(
     thinnings: Sequence[PooledData],
-    weights: Array,
+    sparse: Sequence[SparseResult],
     dictionary: Dictionary,
     own_columns: OwnColumns,
     options: settings.Factorize,
@@ -319,6 +339,7 @@ def _with_own_columns(
     columns : ndarray of shape (n_phases, n_columns, n_energy)
     """
     quantified, penalized = dictionary.quantified, _penalized(dictionary)
+    weights = np.stack([answer.weight for answer in sparse])
     weight = _combined(weights, thinnings[0])
     data, abundance = thinnings[0], abundances_at(thinnings[0], weight, options).abundance
 
