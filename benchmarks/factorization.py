@@ -63,8 +63,8 @@ def accuracy(options: argparse.Namespace) -> None:
     if not BENCH.exists():
         print(f"no folder {BENCH}: name the one with the cases in MLATEM_TEST_BENCH; left out")
         return
-    print("| Case | Angle, deg | at%, mean | at%, max | Abundance mse | CPU, s |")
-    print("|---|---|---|---|---|---|")
+    print("| Case | Angle, deg | at%, mean | at%, max | Abundance mse | Smoothed | CPU, s |")
+    print("|---|---|---|---|---|---|---|")
     for name in NAMES:
         case = Case.load(name)
         rows = []
@@ -72,8 +72,10 @@ def accuracy(options: argparse.Namespace) -> None:
             begun = time.process_time()
             result = mlatem.factorize(case.counts, case.dictionary, len(case.spectrum), seed=seed)
             seconds = time.process_time() - begun
-            values = (result[key].values for key in ("spectrum", "coefficient", "abundance"))
-            rows.append((*case.errors(*values), seconds))
+            found = [result[key].values for key in ("spectrum", "coefficient")]
+            plain = case.errors(*found, result["abundance"].values)
+            smooth = case.errors(*found, result["abundance_smooth"].values)
+            rows.append((*plain, smooth[-1], seconds))
         low, high = np.min(rows, axis=0), np.max(rows, axis=0)
         cells = [f"{a:.3g} to {b:.3g}" for a, b in zip(low, high, strict=True)]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)

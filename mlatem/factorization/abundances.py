@@ -37,6 +37,9 @@ class PixelAbundances:
     """Shape (n_pixels,); Poisson deviance."""
     converged: NDArray[np.bool_]
     """Shape (n_pixels,)."""
+    unbounded: NDArray[np.float32]
+    """Shape (n_pixels, n_phases); a scoring step from the abundances without the bound at zero.
+    Unlike those, it can be averaged: noise does not raise the mean of a phase that is absent."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def fit_abundances(counts: SparseCounts, spectrum: NDArray[np.float64]) -> Pixel
     Notes
     -----
     The covariance is the inverse of the expected information on the abundances of *all* phases,
-    not only of those that are present, evaluated with one count more of each.
+    not only of those that are present, evaluated with one count more of each. So is the scoring
+    step to the unbounded abundances: reference + covariance @ gradient of the log-likelihood.
     """
     _check(counts, spectrum)
     abundance, converged = most_likely(counts, spectrum)
@@ -87,18 +91,19 @@ def fit_abundances(counts: SparseCounts, spectrum: NDArray[np.float64]) -> Pixel
     totals = counts.pixel_totals()
     deviance = poisson.deviance(*events, by_channel, abundance)
     filled = totals > 0
+    reference = (abundance + _COUNTS_MORE).astype(np.float32)
     covariance = np.full((counts.n_pixels, len(spectrum), len(spectrum)), np.nan, np.float32)
     covariance[filled] = information.covariance(
-        information.fisher_information(
-            information.alike_channels(spectrum),
-            (abundance[filled] + _COUNTS_MORE).astype(np.float32),
-        )
+        information.fisher_information(information.alike_channels(spectrum), reference[filled])
     )
+    swept = poisson.multiplicative_sweep(*events, by_channel, reference)
+    step = (covariance @ (swept / reference - 1.0)[..., None])[..., 0]
     return PixelAbundances(
         abundance.astype(np.float32),
         covariance,
         np.maximum(deviance, 0.0).astype(np.float32),
         converged,
+        np.where(np.isfinite(step), reference + step, abundance).astype(np.float32),
     )
 
 
@@ -126,15 +131,17 @@ def fit_where_allowed(
     covariance = np.zeros((n_pixels, n_phases, n_phases), np.float32)
     covariance[counts.pixel_totals() == 0] = np.nan
     deviance, converged = np.zeros(n_pixels, np.float32), np.ones(n_pixels, bool)
+    unbounded = np.zeros_like(abundance)
     rows, group = np.unique(allowed, axis=0, return_inverse=True)
     for number, phases in enumerate(rows):
         pixels = np.flatnonzero(group.ravel() == number)
         part = fit_abundances(_some_pixels(counts, pixels), spectrum[phases])
         here = np.flatnonzero(phases)
         abundance[np.ix_(pixels, here)] = part.abundance
+        unbounded[np.ix_(pixels, here)] = part.unbounded
         covariance[np.ix_(pixels, here, here)] = part.covariance
         deviance[pixels], converged[pixels] = part.deviance, part.converged
-    return PixelAbundances(abundance, covariance, deviance, converged)
+    return PixelAbundances(abundance, covariance, deviance, converged, unbounded)
 
 
 def _some_pixels(counts: SparseCounts, pixels: NDArray[np.int64]) -> SparseCounts:

@@ -55,7 +55,9 @@ def weight_covariance(
     return np.stack([blocks_of_phases[k, :, k, :] for k in range(n_phases)])
 
 
-def reduced_information(data: PooledData, abundance: Array, weight: Array) -> tuple[Array, Array]:
+def reduced_information(
+    data: PooledData, abundance: Array, weight: Array, *, zero: float = _ZERO
+) -> tuple[Array, Array]:
     """Information on the weights with the abundances that are not zero eliminated.
 
     Returns
@@ -65,11 +67,15 @@ def reduced_information(data: PooledData, abundance: Array, weight: Array) -> tu
         Of each weight with all else known.
     """
     blocks = information(data, abundance, weight, data.model(abundance, weight))
-    reduced = without_abundances(abundance, blocks.abundance, blocks.cross, blocks.weight)
+    reduced = without_abundances(
+        abundance, blocks.abundance, blocks.cross, blocks.weight, zero=zero
+    )
     return reduced, np.diag(blocks.weight).reshape(weight.shape)
 
 
-def without_abundances(abundance: Array, own: Array, cross: Array, shared: Array) -> Array:
+def without_abundances(
+    abundance: Array, own: Array, cross: Array, shared: Array, *, zero: float = _ZERO
+) -> Array:
     """Information on what all regions share, abundances of every region free.
 
     Parameters
@@ -80,12 +86,14 @@ def without_abundances(abundance: Array, own: Array, cross: Array, shared: Array
         Information on the abundances.
     cross : ndarray of shape (n_regions, n_phases, n_shared)
     shared : ndarray of shape (n_shared, n_shared)
+    zero : float, optional
+        Abundances below this many conditional standard errors are held where they are.
 
     Returns
     -------
     ndarray of shape (n_shared, n_shared)
     """
-    present = is_present(abundance, np.diagonal(own, axis1=1, axis2=2))
+    present = is_present(abundance, np.diagonal(own, axis1=1, axis2=2), zero)
     matrix = np.where(present[:, :, None] & present[:, None, :], own, 0.0)
     index = np.arange(abundance.shape[1])
     matrix[:, index, index] = np.where(present, matrix[:, index, index] * (1 + 1e-12), 1.0)
@@ -96,9 +104,9 @@ def without_abundances(abundance: Array, own: Array, cross: Array, shared: Array
     return symmetric
 
 
-def is_present(value: Array, curvature: Array) -> NDArray[np.bool_]:
+def is_present(value: Array, curvature: Array, zero: float = _ZERO) -> NDArray[np.bool_]:
     """Which values are not zero, by their conditional standard errors."""
-    return value * np.sqrt(np.maximum(curvature, 0.0)) > _ZERO
+    return value * np.sqrt(np.maximum(curvature, 0.0)) > zero
 
 
 def tangent_of(active: NDArray[np.bool_]) -> Array:

@@ -75,6 +75,11 @@ class Geometry:
         """Which phase of this record each of some spectra is."""
         return alignment.matched(spectrum, self.spectrum, self.n_named)
 
+    def pulled(self, spectrum: Array) -> NDArray[np.bool_]:
+        """Which weights of phases with these spectra sparsity pulls on; (n_phases, n_columns)."""
+        alone = self.is_alone[self.order(spectrum)]
+        return np.asarray(self.penalized & ~alone[:, None])
+
     def fit(
         self,
         data: PooledData,
@@ -90,12 +95,11 @@ class Geometry:
         alone = self.is_alone[self.order(data.spectrum(weight))]
         if alone.all():
             return fit_contiguous(data, weight, options, constraints)
-        return fit_sparse(data, weight, self.penalized & ~alone[:, None], options, constraints)
+        return fit_sparse(data, weight, self.pulled(data.spectrum(weight)), options, constraints)
 
     def penalty(self, data: PooledData, abundance: Array, weight: Array) -> Penalty:
         """What pulls on the elements of phases that do not occur alone; see `penalty_at`."""
-        alone = self.is_alone[self.order(data.spectrum(weight))]
-        return penalty_at(data, abundance, weight, self.penalized & ~alone[:, None])
+        return penalty_at(data, abundance, weight, self.pulled(data.spectrum(weight)))
 
     def fit_other(
         self,

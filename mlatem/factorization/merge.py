@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mlatem.errors import InputError
 from mlatem.factorization import verdicts
 from mlatem.factorization.abundances import DominantSums, PixelAbundances
+from mlatem.factorization.smoothing import smooth_abundances
 from mlatem.factorization.solver import CompositionSolution
 from mlatem.model import Dictionary, Factorization
 
@@ -50,6 +51,7 @@ def merge(
     abundance = np.zeros((n_pixels, n_phases), dtype=np.float32)
     covariance = np.full((n_pixels, n_phases, n_phases), np.nan, dtype=np.float32)
     deviance = np.zeros(n_pixels, dtype=np.float32)
+    unbounded = np.zeros((n_pixels, n_phases), dtype=np.float32)
     n_unconverged = 0
     sums = DominantSums.zero(n_phases, dictionary.energy.size)
     for pixel, part, part_sums in tiles:
@@ -58,6 +60,7 @@ def merge(
         abundance[pixel] = part.abundance
         covariance[pixel] = part.covariance
         deviance[pixel] = part.deviance
+        unbounded[pixel] = part.unbounded
         n_unconverged += int(np.count_nonzero(~part.converged))
         sums = sums + part_sums
     if np.any(seen != 1):
@@ -65,12 +68,19 @@ def merge(
             f"tiles leave out {np.count_nonzero(seen == 0)} pixels and give "
             f"{np.count_nonzero(seen > 1)} more than once: expected each pixel once"
         )
+    maps = abundance.reshape(*shape, n_phases)
+    covariances = covariance.reshape(*shape, n_phases, n_phases)
+    smooth = None
+    if solution.places is None:
+        smooth = smooth_abundances(
+            unbounded.reshape(maps.shape), covariances, solution.spectrum(dictionary)
+        )
     return Factorization(
         dictionary=dictionary,
         coefficient=solution.coefficient,
         coefficient_covariance=solution.coefficient_covariance,
-        abundance=abundance.reshape(*shape, n_phases),
-        abundance_covariance=covariance.reshape(*shape, n_phases, n_phases),
+        abundance=maps,
+        abundance_covariance=covariances,
         deviance=deviance.reshape(shape),
         dominant_counts=sums.counts,
         dominant_abundance=sums.abundance,
@@ -80,6 +90,7 @@ def merge(
         phase_columns=solution.phase_columns,
         leeway=solution.leeway,
         ambiguity=solution.ambiguity,
+        abundance_smooth=maps if smooth is None else smooth,
         attrs=_attrs(attrs or {}, solution, n_unconverged, n_pixels),
     )
 

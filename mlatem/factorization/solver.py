@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mlatem import settings
 from mlatem.errors import ConvergenceError, InputError
 from mlatem.factorization import alignment, geometry, multiplicative, vertices
+from mlatem.factorization.averaging import averaged_weight
 from mlatem.factorization.constraints import Constraints, NamedPhases
 from mlatem.factorization.covariance import weight_covariance
 from mlatem.factorization.factor_errors import factor_errors
@@ -173,8 +174,9 @@ def solve_compositions(
     -----
     For each thinning: successive projection on the low-rank region spectra, maximum likelihood,
     successive projection on the fit, then the sparse corner of what the likelihood leaves
-    undetermined. The answers are aligned and their elementwise median is taken, or the most
-    central one where they disagree. Deterministic.
+    undetermined, then the mean over what is about as probable. The answers are aligned and their
+    elementwise median is taken, or the most central one where they disagree. Standard deviations
+    are those at the sparse corner. Deterministic.
     """
     options = options or settings.Factorize()
     thinnings = _pooled(regions, dictionary)
@@ -182,57 +184,46 @@ def solve_compositions(
     n_carried = max(1, min(vertices.n_carried(data) for data in thinnings))
     _check_number(n_phases, thinnings, dictionary, n_carried)
     known = [Known.of(part, named, n_phases) for part in regions]
-    penalized = _penalized(dictionary)
-    blind = list(each(lambda data: _blind_start(data, n_phases, n_carried, options), thinnings))
-    starts = matched_starts([start for start, _ in blind], thinnings, known, dictionary, options)
-    priors = [prior.constraints(dictionary.columns) for prior in known]
-
-    def embedded(i: int) -> SparseResult:
-        sparse = fit_sparse(thinnings[i], starts[i], penalized, options, priors[i])
-        return replace(sparse, loss=blind[i][1] + sparse.loss)
-
-    answers = list(each(embedded, range(len(starts))))
-    answers = _reconciled(thinnings, answers, penalized, options, priors, known[0].n_named)
+    first = _first_answers(thinnings, known, n_phases, n_carried, dictionary, options, each)
+    view = first.settled.geometry
+    answers = _ordered(thinnings, first.settled.answers, known[0].n_named)
     columns, parts, log_factor = dictionary.columns, None, np.zeros(0)
-    atoms = geometry.Atoms(dictionary.quantified, columns.sum(axis=-1))
-    view = geometry.settled(
-        thinnings, answers, starts, penalized, atoms, options, priors, known[0].n_named
-    )
-    answers = view.answers
-    weights = _ordered(thinnings, answers, known[0].n_named)
     if own_columns is not None:
         answers, parts, log_factor = _with_own_columns(
-            thinnings, weights, dictionary, own_columns, view.geometry, options, known
+            thinnings, answers, dictionary, own_columns, view, options, known
         )
         columns = parts.columns(log_factor)
         thinnings = [data.with_columns(columns) for data in thinnings]
-        weights = np.stack([answer.weight for answer in answers])
+    weights = np.stack([answer.weight for answer in answers])
     constraints = known[0].constraints(columns)
-    weight = _combined(weights, thinnings[0], known[0].n_named)
+    sparse = _combined(weights, thinnings[0], known[0].n_named)
     if constraints is not None:
-        weight = constraints.start(weight, exact_only=True)
-    abundance = abundances_at(thinnings[0], weight, options, constraints).abundance
+        sparse = constraints.start(sparse, exact_only=True)
+    abundance = abundances_at(thinnings[0], sparse, options, constraints).abundance
     if np.any(abundance.sum(axis=0) < _LEAST_SHARE * abundance.sum()):
         raise _nothing_of(abundance, named, n_phases, n_carried)
     costs, fitted = no_costs(n_phases), known[0].fitted_to(columns)
     if fitted is not None:
         scale, pattern = columns.sum(axis=-1), known[0].pattern
-        costs = prior_costs(thinnings[0], abundance, weight, fitted, scale, pattern, options)
-    covariance = weight_covariance(thinnings[0], abundance, weight, constraints)
+        costs = prior_costs(thinnings[0], abundance, sparse, fitted, scale, pattern, options)
+    covariance = weight_covariance(thinnings[0], abundance, sparse, constraints)
     line_factors, of_factors = {}, np.zeros_like(covariance)
     if parts is not None and parts.n_factors:
-        errors = factor_errors(thinnings[0], parts, abundance, weight, log_factor)
+        errors = factor_errors(thinnings[0], parts, abundance, sparse, log_factor)
         of_factors = errors.covariance()
         line_factors = errors.estimates(parts.names, log_factor)
     covariance = covariance + _scatter(weights) + of_factors
+    weight = sparse
+    if constraints is None and not view.is_alone.all():
+        averaged = _averaged(thinnings, answers, _penalized(dictionary), options)
+        weight = _combined(averaged, thinnings[0], 0)
     scale = np.broadcast_to(columns.sum(axis=-1), weight.shape)
-    spectra = [thinnings[0].spectrum(w) for w in weights]
     n_failed = sum(not answer.converged for answer in answers)
     solution = CompositionSolution(
         coefficient=weight / scale,
         coefficient_covariance=covariance / (scale[:, :, None] * scale[:, None, :]),
         loss=np.array(answers[0].loss),
-        spread_deg=np.degrees(alignment.spread(spectra)),
+        spread_deg=np.degrees(alignment.spread([thinnings[0].spectrum(w) for w in weights])),
         n_carried=n_carried,
         n_rounds=sum(len(answer.loss) for answer in answers),
         converged=n_failed == 0,
@@ -245,20 +236,21 @@ def solve_compositions(
     if named is not None:
         order = np.argsort(-abundance.sum(axis=0), kind="stable")
         solution = _named(solution, named, costs, order)
-    first = thinnings[0] if columns.ndim == 2 else thinnings[0].with_columns(columns[order])
-    opened = ambiguity(
-        first,
-        abundance[:, order],
-        weight[order],
-        view,
-        solution.spread_deg,
-        _neighbours(shared, n_phases, n_carried, blind[0][1][-1], options),
-        dictionary,
-        options,
-        view.geometry.order(thinnings[0].spectrum(weight))[order],
-        constraints,
+    solution = replace(
+        solution,
+        ambiguity=ambiguity(
+            _with_order(thinnings[0], order),
+            abundance[:, order],
+            sparse[order],
+            first.settled,
+            solution.spread_deg,
+            _neighbours(shared, n_phases, n_carried, first.likeliest_loss, options),
+            dictionary,
+            options,
+            view.order(thinnings[0].spectrum(sparse))[order],
+            constraints,
+        ),
     )
-    solution = replace(solution, ambiguity=opened)
     _check_finite(solution)
     logger.info(
         "compositions of %d phases from %d regions: %d rounds, spread %.2f deg",
@@ -268,6 +260,48 @@ def solve_compositions(
         solution.spread_deg.max(),
     )
     return solution
+
+
+@dataclass(frozen=True)
+class _First:
+    """Answers with the dictionary's columns."""
+
+    settled: geometry.Settled
+    likeliest_loss: float
+    """Of the first thinning, without any penalty, nats."""
+
+
+def _first_answers(
+    thinnings: Sequence[PooledData],
+    known: Sequence[Known],
+    n_phases: int,
+    n_carried: int,
+    dictionary: Dictionary,
+    options: settings.Factorize,
+    each: Each,
+) -> _First:
+    """Answers of all thinnings, of the geometry that the map shows."""
+    penalized, n_named = _penalized(dictionary), known[0].n_named
+    blind = list(each(lambda data: _blind_start(data, n_phases, n_carried, options), thinnings))
+    starts = matched_starts([start for start, _ in blind], thinnings, known, dictionary, options)
+    priors = [prior.constraints(dictionary.columns) for prior in known]
+
+    def embedded(i: int) -> SparseResult:
+        sparse = fit_sparse(thinnings[i], starts[i], penalized, options, priors[i])
+        return replace(sparse, loss=blind[i][1] + sparse.loss)
+
+    answers = list(each(embedded, range(len(starts))))
+    answers = _reconciled(thinnings, answers, penalized, options, priors, n_named)
+    atoms = geometry.Atoms(dictionary.quantified, dictionary.columns.sum(axis=-1))
+    settled = geometry.settled(
+        thinnings, answers, starts, penalized, atoms, options, priors, n_named
+    )
+    return _First(settled, blind[0][1][-1])
+
+
+def _with_order(data: PooledData, order: NDArray[np.int64]) -> PooledData:
+    """The same regions with the phases in another order."""
+    return data if data.columns.ndim == 2 else data.with_columns(data.columns[order])
 
 
 def _named(
@@ -409,24 +443,40 @@ def _reconciled(
 
 def _ordered(
     thinnings: Sequence[PooledData], answers: Sequence[SparseResult], n_named: int
-) -> Array:
-    """Weights of all thinnings, matched, phases without a name by decreasing abundance.
-
-    Shape (n_thinnings, n_phases, n_columns).
-    """
+) -> list[SparseResult]:
+    """Answers of all thinnings, matched, phases without a name by decreasing abundance."""
     columns = thinnings[0].columns
     spectra = [answer.weight @ columns for answer in answers]
     reference = answers[alignment.medoid(spectra, n_named)]
     free = np.argsort(-reference.abundance[:, n_named:].sum(axis=0), kind="stable")
-    order = np.concatenate([np.arange(n_named), n_named + free])
-    spectrum = reference.weight[order] @ columns
-    matches = [alignment.matched(spectrum, found, n_named) for found in spectra]
-    return np.stack([a.weight[match] for a, match in zip(answers, matches, strict=True)])
+    spectrum = reference.weight[np.concatenate([np.arange(n_named), n_named + free])] @ columns
+    ordered = []
+    for answer, found in zip(answers, spectra, strict=True):
+        order = alignment.matched(spectrum, found, n_named)
+        abundance, weight = answer.abundance[:, order], answer.weight[order]
+        ordered.append(replace(answer, abundance=abundance, weight=weight))
+    return ordered
+
+
+def _averaged(
+    thinnings: Sequence[PooledData],
+    answers: Sequence[SparseResult],
+    penalized: NDArray[np.bool_],
+    options: settings.Factorize,
+) -> Array:
+    """Weights averaged over what is as probable, (n_thinnings, n_phases, n_columns)."""
+    pairs = zip(thinnings, answers, strict=True)
+    return np.stack(
+        [
+            averaged_weight(data, answer.abundance, answer.weight, penalized, seed=options.seed + i)
+            for i, (data, answer) in enumerate(pairs)
+        ]
+    )
 
 
 def _with_own_columns(
     thinnings: Sequence[PooledData],
-    weights: Array,
+    sparse: Sequence[SparseResult],
     dictionary: Dictionary,
     own_columns: OwnColumns,
     view: geometry.Geometry,
@@ -446,6 +496,7 @@ def _with_own_columns(
     log_factor : ndarray of shape (n_factors,)
     """
     quantified = dictionary.quantified
+    weights = np.stack([answer.weight for answer in sparse])
     weight = _combined(weights, thinnings[0], known[0].n_named)
     data, constraints = thinnings[0], known[0].constraints(dictionary.columns)
     abundance = abundances_at(data, weight, options, constraints).abundance

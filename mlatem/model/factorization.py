@@ -66,6 +66,9 @@ class Factorization:
     """Compositions that the counts allow beside the answer; None where they are not known."""
     ambiguity: Ambiguity | None = None
     """What the data leave open; None where it was not looked for."""
+    abundance_smooth: NDArray[np.float32] | None = None
+    """Shape (ny, nx, n_phases); averaged over similar neighbours, expected counts. Nearer to the
+    truth than `abundance` where a neighbourhood is uniform, but without standard deviations."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -149,6 +152,8 @@ class Factorization:
         }
         if self.phase_columns is not None:
             expected["phase_columns"] = (k, m, n_energy)
+        if self.abundance_smooth is not None:
+            expected["abundance_smooth"] = (ny, nx, k)
         if self.leeway is not None and self.leeway.coefficient.shape[1:] != (k, m):
             raise InputError(
                 f"factorization: the leeway is of {self.leeway.coefficient.shape[1:]} phases and "
@@ -226,6 +231,8 @@ class Factorization:
             dataset["alternative_spectrum"] = (("phase", "energy"), self.alternative_spectrum)
             dataset.attrs["geometry_class"] = self.ambiguity.geometry_class
             dataset.attrs["ambiguity"] = json.dumps(self.ambiguity.to_attrs())
+        if self.abundance_smooth is not None:
+            dataset["abundance_smooth"] = (("y", "x", "phase"), self.abundance_smooth)
         return dataset
 
     @classmethod
@@ -273,6 +280,9 @@ class Factorization:
                 Ambiguity.from_dataset(dataset, json.loads(dataset.attrs["ambiguity"]))
                 if "ambiguity" in dataset.attrs
                 else None
+            ),
+            abundance_smooth=(
+                dataset["abundance_smooth"].values if "abundance_smooth" in dataset else None
             ),
         )
 

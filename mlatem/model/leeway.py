@@ -109,15 +109,17 @@ class Leeway:
         amount of it that costs a deviance d of less than z^2, with sqrt(z^2 - d) standard
         deviations. What comes from other phases is added, and so saturates at their composition.
         The distances to the ends, in the median over thinnings, and z times the standard deviation
-        between thinnings add in quadrature.
+        between thinnings add in quadrature, around the median of the thinnings. The answer itself,
+        where it is a mean over what is open, always lies in the interval.
         """
         value = _fractions(coefficient, matrix)
         found = _fractions(self.coefficient[:, phase], matrix)
         ends = [self._changes(t, phase, matrix, z) for t in range(len(self.coefficient))]
         below, above = np.median(np.array(ends), axis=0)
         scatter = z * _deviation(found)
-        low = value - np.hypot(below, scatter)
-        high = value + np.hypot(above, scatter)
+        centre = np.median(found, axis=0)
+        low = np.minimum(value, centre - np.hypot(below, scatter))
+        high = np.maximum(value, centre + np.hypot(above, scatter))
         return np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
 
     def _changes(self, thinning: int, phase: int, matrix: Array, z: float) -> tuple[Array, Array]:

@@ -242,6 +242,7 @@ def fit_abundances(
         np.zeros((0, n_phases, n_phases), np.float32),
         np.zeros(0, np.float32),
         np.zeros(0, bool),
+        np.zeros((0, n_phases), np.float32),
     )
     columns = [vars(pixels) for _, pixels, _ in parts] or [vars(empty)]
     save_arrays(

@@ -38,7 +38,8 @@ def test_tiles_of_any_shape_in_any_order_give_the_same_result(solved):
     example, solution = solved
     whole = merged(example, solution, parts_of(example, solution, (32, 32)))
     tiled = merged(example, solution, parts_of(example, solution, (11, 17))[::-1])
-    for name in ("abundance", "abundance_covariance", "deviance", "dominant_counts"):
+    maps = ("abundance", "abundance_covariance", "deviance", "dominant_counts", "abundance_smooth")
+    for name in maps:
         assert np.array_equal(getattr(whole, name), getattr(tiled, name), equal_nan=True)
     assert np.allclose(whole.dominant_abundance, tiled.dominant_abundance, rtol=1e-12)
 
@@ -48,6 +49,7 @@ def test_the_result_is_a_factorization_that_can_be_saved(solved):
     result = merged(example, solution, parts_of(example, solution, (16, 16)))
     again = Factorization.from_dataset(result.to_dataset())
     assert np.array_equal(again.abundance, result.abundance)
+    assert np.array_equal(again.abundance_smooth, result.abundance_smooth)
     attrs = json.loads(json.dumps(dict(result.attrs)))
     assert attrs["seed"] == 3 and attrs["converged"] is True
     assert attrs["n_carried"] == 4 and len(attrs["spread_deg"]) == 4
