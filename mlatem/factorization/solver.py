@@ -160,9 +160,8 @@ def solve_compositions(
     answers = _reconciled(thinnings, answers, penalized, options)
     columns = dictionary.columns
     atoms = geometry.Atoms(dictionary.quantified, columns.sum(axis=-1))
-    view = geometry.settled(
-        thinnings, answers, [start for start, _ in blind], penalized, atoms, options
-    )
+    starts, likeliest_loss = [start for start, _ in blind], blind[0][1][-1]
+    view = geometry.settled(thinnings, answers, starts, likeliest_loss, penalized, atoms, options)
     answers = view.answers
     weights = _ordered(thinnings, answers)
     if own_columns is not None:
@@ -195,7 +194,7 @@ def solve_compositions(
             weight,
             view,
             np.degrees(alignment.spread(spectra)),
-            _neighbours(thinnings[0], n_phases, n_carried, blind[0][1][-1], options),
+            _neighbours(thinnings[0], n_phases, n_carried, likeliest_loss, options),
             dictionary,
             options,
         ),
