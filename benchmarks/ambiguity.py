@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Number of phases, classes and mixing intervals on simulated specimens of known truth.
 
-    python benchmarks/ambiguity.py --first 10000 --specimens 120
+    python benchmarks/ambiguity.py --first 30000 --specimens 100
 
 Specimens are those of `specimens.py`, drawn by a seed each: their kind, the relation of their
 compositions, the number of phases and the dose are random. Thresholds were chosen on seeds below
@@ -159,8 +159,8 @@ def report(rows: list[Row]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--first", type=int, default=10000, help="first seed")
-    parser.add_argument("--specimens", type=int, default=120)
+    parser.add_argument("--first", type=int, default=30000, help="first seed")
+    parser.add_argument("--specimens", type=int, default=100)
     options = parser.parse_args()
     rows = []
     for seed in range(options.first, options.first + options.specimens):

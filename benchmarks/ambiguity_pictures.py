@@ -29,10 +29,10 @@ from mlatem.settings import Factorize
 
 #: Name of the picture, kind, relation, counts a pixel and seed of the specimen.
 CASES = (
-    ("layers", "layers", "ratios", 200.0, 17),
+    ("layers", "layers", "ratios", 200.0, 72),
     ("particles", "embedded", "different", 200.0, 0),
     ("particles-alike", "embedded", "alike", 500.0, 20),
-    ("particles-ratios", "embedded", "ratios", 200.0, 3),
+    ("gradient", "gradient", "ratios", 200.0, 3),
 )
 _COLORS = {"truth": "#22262B", "phases alone": "#E69F00", "phase embedded": "#0072B2"}
 
@@ -54,7 +54,7 @@ def picture(case: Specimen, path: Path) -> str:
     share = abundance.abundance / abundance.abundance.sum(axis=1, keepdims=True)
     figure = Figure(figsize=(9.6, 2.5), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1.4, 2.2))
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1.3, 2.3))
     left.imshow(case.share[..., 1], cmap="viridis", vmin=0, vmax=1)
     left.set(xticks=[], yticks=[])
     left.set_title("true share of phase 2", fontsize=9)
@@ -99,7 +99,8 @@ def _bars(axes, case: Specimen, inside: np.ndarray, beside: np.ndarray) -> None:
         at = np.arange(used.size) + 0.25 * (place - 1)
         axes.bar(at, percent[used], width=0.23, color=_COLORS[label], label=label)
     axes.set_xticks(np.arange(used.size), [ELEMENTS[e] for e in used])
-    axes.legend(fontsize=7, frameon=False)
+    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
+    axes.legend(fontsize=7, frameon=False, ncols=3, loc="upper center")
 
 
 def main() -> None:

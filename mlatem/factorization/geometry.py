@@ -21,7 +21,7 @@ from mlatem.factorization.constraints import Constraints
 from mlatem.factorization.contiguous import fit_contiguous
 from mlatem.factorization.pooled import Array, PooledData, spectral_angle
 from mlatem.factorization.scoring import Penalty
-from mlatem.factorization.sparsity import SparseResult, fit_sparse, penalty_at
+from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse, penalty_at
 
 #: A region belongs to a phase alone from this share of its counts on.
 _NEARLY_ALONE = 0.85
@@ -123,12 +123,15 @@ class Settled:
     other: Array
     """Shape (n_phases, n_columns); weights of the other reading of the map, in the same order."""
     geometry: Geometry
+    cost_nats: float
+    """By how much the first answer is less likely than the likeliest phases."""
 
 
 def settled(
     thinnings: Sequence[PooledData],
     answers: Sequence[SparseResult],
     starts: Sequence[Array],
+    likeliest_loss: float,
     penalized: NDArray[np.bool_],
     atoms: Atoms,
     options: settings.Factorize,
@@ -144,6 +147,8 @@ def settled(
         Of every thinning, with all phases taken to be embedded.
     starts : sequence of ndarray of shape (n_phases, n_columns)
         Weights of the vertices, of every thinning.
+    likeliest_loss : float
+        Negative log-likelihood of the likeliest phases of the first thinning, nats.
     penalized : ndarray of shape (n_columns,), bool
         Columns of elements.
     atoms : Atoms
@@ -168,7 +173,7 @@ def settled(
     alone = _alone(pure, atoms, inside_weight, beside_weight, embedded[0].abundance, options)
     geometry = Geometry(reference, alone, pure, penalized, n_named)
     if alone.all():
-        return Settled(beside, inside_weight, geometry)
+        return Settled(beside, inside_weight, geometry, beside[0].loss[-1] - likeliest_loss)
     first = thinnings[0]
     off = spectral_angle(first.spectrum(inside_weight), first.spectrum(beside_weight))
     if np.any(off[alone] > np.radians(_SAME_DEG)):
@@ -176,7 +181,8 @@ def settled(
             _better(geometry, data, [a.weight, b.weight], options, known)
             for data, a, b, known in zip(thinnings, embedded, beside, constraints, strict=True)
         ]
-    return Settled(embedded, beside_weight, geometry)
+    reached = abundances_at(first, embedded[0].weight, options, constraints[0]).loss[-1]
+    return Settled(embedded, beside_weight, geometry, reached - likeliest_loss)
 
 
 def purity(abundance: Array) -> Array:

@@ -24,10 +24,14 @@ from mlatem.factorization.pooled import Array, PooledData, spectral_angle
 from mlatem.model import Dictionary
 from mlatem.model.ambiguity import Ambiguity, GeometryClass
 
+#: A phase that is alone in more of its counts than embedded spheres are is not clearly embedded.
+_NOT_EMBEDDED = 0.45
 #: Answers of the two readings of the map that differ by less than this agree, degrees.
 _AGREE_DEG = 2.0
 #: Thinnings that differ by more found different answers, degrees.
 _SPREAD_LIMIT_DEG = 6.0
+#: Zeros that are true cost some nats for each phase; far more tells of zeros that are not.
+_COST_LIMIT_NATS, _COST_LIMIT_A_PHASE_NATS = 2.0, 5.0
 
 
 def ambiguity(
@@ -74,7 +78,9 @@ def ambiguity(
     lacking = n_lacking(fractions, abundance)
     apart = np.degrees(spectral_angle(data.spectrum(weight), data.spectrum(other)))
     steady = bool(np.max(spread_deg) < _SPREAD_LIMIT_DEG)
-    found = _class(alone, apart, lacking, steady)
+    is_cheap = view.cost_nats < _COST_LIMIT_NATS + len(weight) * _COST_LIMIT_A_PHASE_NATS
+    is_clear = bool(np.all(purity[~alone & (apart > _AGREE_DEG)] < _NOT_EMBEDDED))
+    found = _class(alone, apart, lacking, steady, is_cheap and is_clear)
     is_given = options.geometry != "auto"
     intervals = mixing_intervals(data, weight, abundance)
     names = [n for n, used in zip(dictionary.names, dictionary.quantified, strict=True) if used]
@@ -98,15 +104,19 @@ def ambiguity(
 
 
 def _class(
-    alone: NDArray[np.bool_], apart: Array, lacking: NDArray[np.int64], steady: bool
+    alone: NDArray[np.bool_],
+    apart: Array,
+    lacking: NDArray[np.int64],
+    is_steady: bool,
+    is_clear: bool,
 ) -> GeometryClass:
     """PURE, CORNER, WEAK or OPEN."""
-    if not steady:
+    if not is_steady:
         return "OPEN"
     if alone.all():
         return "PURE"
     doubtful = ~alone & (apart > _AGREE_DEG)
-    if np.all(lacking[doubtful] >= COINCIDENCE):
+    if not doubtful.any() or (is_clear and np.all(lacking[doubtful] >= COINCIDENCE)):
         return "CORNER"
     return "WEAK" if np.all(lacking[doubtful] >= 1) else "OPEN"
 
@@ -134,6 +144,12 @@ def _reason(
     if not doubtful.any():
         return "phases that are nowhere alone come out the same, embedded or not"
     least = int(lacking[doubtful].min())
+    if found == "WEAK" and least >= COINCIDENCE:
+        return (
+            f"{_phases(np.flatnonzero(doubtful))}, seen nowhere alone, lack {least} or more "
+            "elements of what is around, but the counts would rather have some of them, or the "
+            "phase may occur alone"
+        )
     said = {
         "CORNER": f"lack {least} or more elements of what is around, which is no coincidence",
         "WEAK": "lack a single element of what is around, which may be a coincidence",

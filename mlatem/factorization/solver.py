@@ -293,10 +293,11 @@ def _first_answers(
     answers = list(each(embedded, range(len(starts))))
     answers = _reconciled(thinnings, answers, penalized, options, priors, n_named)
     atoms = geometry.Atoms(dictionary.quantified, dictionary.columns.sum(axis=-1))
+    likeliest_loss = blind[0][1][-1]
     settled = geometry.settled(
-        thinnings, answers, starts, penalized, atoms, options, priors, n_named
+        thinnings, answers, starts, likeliest_loss, penalized, atoms, options, priors, n_named
     )
-    return _First(settled, blind[0][1][-1])
+    return _First(settled, likeliest_loss)
 
 
 def _with_order(data: PooledData, order: NDArray[np.int64]) -> PooledData:

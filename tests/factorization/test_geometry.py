@@ -147,19 +147,20 @@ def test_two_phases_around_explain_an_element_more():
 
 
 @pytest.mark.parametrize(
-    ("alone", "apart", "lacking", "steady", "expected"),
+    ("alone", "apart", "lacking", "is_steady", "is_clear", "expected"),
     [
-        ([1, 1], [9, 9], [0, 0], True, "PURE"),
-        ([1, 1], [0, 0], [5, 5], False, "OPEN"),
-        ([1, 0], [0, 1], [0, 0], True, "CORNER"),
-        ([1, 0], [0, 9], [0, 2], True, "CORNER"),
-        ([1, 0], [0, 9], [0, 1], True, "WEAK"),
-        ([1, 0, 0], [0, 9, 9], [0, 2, 0], True, "OPEN"),
+        ([1, 1], [9, 9], [0, 0], True, True, "PURE"),
+        ([1, 1], [0, 0], [5, 5], False, True, "OPEN"),
+        ([1, 0], [0, 1], [0, 0], True, True, "CORNER"),
+        ([1, 0], [0, 9], [0, 2], True, True, "CORNER"),
+        ([1, 0], [0, 9], [0, 1], True, True, "WEAK"),
+        ([1, 0], [0, 9], [0, 2], True, False, "WEAK"),
+        ([1, 0, 0], [0, 9, 9], [0, 2, 0], True, True, "OPEN"),
     ],
 )
-def test_classes(alone, apart, lacking, steady, expected):
-    found = _class(np.array(alone, dtype=bool), np.array(apart), np.array(lacking), steady)
-    assert found == expected
+def test_classes(alone, apart, lacking, is_steady, is_clear, expected):
+    alone, apart, lacking = np.array(alone, dtype=bool), np.array(apart), np.array(lacking)
+    assert _class(alone, apart, lacking, is_steady, is_clear) == expected
 
 
 def test_fractions_of_atoms():
