@@ -74,8 +74,9 @@ def factorize(
         What is known of the phases: a YAML file, or a mapping of its form; see
         `mlatem.model.priors`. The attribute `phase_names` tells which phase is which.
     calibration : Calibration, optional
-        From `mlatem.calibrate`. With it, and where the thickness is known, the X-rays of every
-        phase are absorbed in its own composition, not in the specimen's mean.
+        From `mlatem.calibrate`. With it, the factors on lines are fitted together with the phases,
+        and where the thickness is known, the X-rays of every phase are absorbed in its own
+        composition, not in the specimen's mean.
     edxs : settings.Edxs, optional
         What the dictionary was built with; used together with `calibration`.
     settings : settings.Factorize, optional
@@ -220,12 +221,12 @@ def refine(
     ------
     InputError
         If the counts cannot be used or are not those of the dictionary's window, or the phases
-        absorb their own X-rays: they are refined on shared columns.
+        have columns of their own: they are refined on shared ones.
     """
     start = factorization_record(factorization)
     if start.phase_columns is not None:
         raise InputError(
-            "the phases have columns of their own, absorbed in each, which cannot be refined: "
+            "the phases have columns of their own, which cannot be refined on shared ones: "
             "factorize without `calibration` first"
         )
     if start.attrs.get("priors"):

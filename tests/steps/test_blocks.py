@@ -211,7 +211,14 @@ def test_files_give_what_arrays_give(folder, whole):
     image = load_spectrum_image(folder / "spim.zarr")
     calibration = load_calibration(folder / "calibration.json")
     dictionary = api.edxs_dictionary(image, calibration, edxs=EDXS)
-    result = api.factorize(image, dictionary, settings=FACTORIZE, tile_shape=(64, 64))
+    result = api.factorize(
+        image,
+        dictionary,
+        calibration=calibration,
+        edxs=EDXS,
+        settings=FACTORIZE,
+        tile_shape=(64, 64),
+    )
     for name in ("coefficient", "abundance", "spectrum"):
         np.testing.assert_allclose(result[name], whole[1][name], rtol=1e-9, atol=1e-12)
 
