@@ -164,6 +164,7 @@ def solve_compositions(
     view = geometry.settled(thinnings, answers, starts, likeliest_loss, penalized, atoms, options)
     answers = view.answers
     weights = _ordered(thinnings, answers)
+    nearby = _neighbours(thinnings[0], n_phases, n_carried, likeliest_loss, options)
     if own_columns is not None:
         answers, columns = _with_own_columns(
             thinnings, weights, dictionary, own_columns, view.geometry, options
@@ -194,7 +195,7 @@ def solve_compositions(
             weight,
             view,
             np.degrees(alignment.spread(spectra)),
-            _neighbours(thinnings[0], n_phases, n_carried, likeliest_loss, options),
+            nearby,
             dictionary,
             options,
         ),
