@@ -207,7 +207,7 @@ class Factorize(_Record):
     seed: int = Field(0, ge=0, le=2**53, description="Seed of thinning and clustering.")
     n_thinnings: int = Field(4, ge=1, description="Seeds whose answers are combined by the median.")
     counts_per_region: Positive = Field(
-        2000.0, description="Counts that a pooled region should hold at least."
+        4500.0, description="Counts that a pooled region should hold at least."
     )
     max_regions: int = Field(64, ge=2, description="Most regions into which pixels are pooled.")
     rare_false_alarm: float = Field(

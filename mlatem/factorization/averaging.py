@@ -17,8 +17,8 @@ from mlatem.kernels.spike_and_slab import posterior_mean
 
 #: Abundances of fewer conditional standard errors are held: the sparse answer calls them absent.
 _ABSENT = 2.5
-_N_SWEEPS = 200
-_N_DISCARDED = 25
+_N_SWEEPS = 500
+_N_DISCARDED = 50
 #: Weights below this are zero.
 _ZERO = 1e-7
 #: Weight of the sum of a phase's weights, relative to the mean curvature: holds it at one.

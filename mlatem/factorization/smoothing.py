@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from mlatem.kernels import information
 from mlatem.kernels.adaptive import average_alike, bounded
@@ -17,7 +17,9 @@ _SIGNIFICANCE = 0.05
 #: Pixels around a band on which its smoothed values depend.
 HALO = 1 + sum(int(np.ceil(radius)) - 1 for radius in _RADII)
 #: Pixels that are smoothed at once: bounds the memory.
-_BAND_PIXELS = 2**17
+_BAND_PIXELS = 2**14
+#: Fewer rows at once cost more in their halo than they save.
+_LEAST_ROWS = 4 * HALO
 
 
 def smooth_abundances(
@@ -25,7 +27,7 @@ def smooth_abundances(
     covariance: NDArray[np.float32],
     spectrum: NDArray[np.float64],
     *,
-    band_pixels: int = _BAND_PIXELS,
+    band_rows: int | None = None,
 ) -> NDArray[np.float32] | None:
     """Abundances averaged over similar neighbours; edges and single pixels that stand out stay.
 
@@ -37,8 +39,8 @@ def smooth_abundances(
         NaN in pixels without counts.
     spectrum : ndarray of shape (n_phases, n_energy)
         Phase spectra that add up to one.
-    band_pixels : int, optional
-        Pixels that are worked on at a time, in bands of whole rows; changes memory, not values.
+    band_rows : int, optional
+        Rows that are worked on at a time; changes memory, not values.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def smooth_abundances(
     if not np.all(np.isfinite(empty)):
         return None
     smooth = np.empty_like(unbounded)
-    n_rows = max(1, band_pixels // nx)
+    n_rows = band_rows or max(_BAND_PIXELS // nx, _LEAST_ROWS)
     for start in range(0, ny, n_rows):
         stop = min(start + n_rows, ny)
         first, last = max(start - HALO, 0), min(stop + HALO, ny)
@@ -83,7 +85,7 @@ def _smooth_band(
     precise = np.where(np.isfinite(precise), precise, np.linalg.inv(empty))
     raw = unbounded.astype(np.float64)
     score = (precise @ raw[..., None])[..., 0]
-    limit = 2.0 * float(chi2.ppf(1.0 - _SIGNIFICANCE, n_phases))
+    limit = 2.0 * float(chdtri(n_phases, _SIGNIFICANCE))
     value, reached = raw, precise
     for radius in _RADII:
         value, reached = average_alike(value, reached, score, precise, radius, limit)

@@ -85,7 +85,7 @@ def test_bands_change_nothing(spectra):
     unbounded, covariance, _ = fitted(halves(spectra, 100), spectra)
     whole = smooth_abundances(unbounded, covariance, spectra)
     for n_rows in (1, 7, HALO, 16):
-        bands = smooth_abundances(unbounded, covariance, spectra, band_pixels=40 * n_rows)
+        bands = smooth_abundances(unbounded, covariance, spectra, band_rows=n_rows)
         assert np.array_equal(bands, whole)
 
 
