@@ -139,7 +139,7 @@ def _mean(parts: list[np.ndarray]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--specimens", type=int, default=24)
-    parser.add_argument("--draws", type=int, default=4, help="of the counts, for each dose")
+    parser.add_argument("--draws", type=int, default=2, help="of the counts, for each dose")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--undecided", action="store_true", help="see above")
     options = parser.parse_args()
