@@ -13,13 +13,21 @@ from scipy.optimize import linear_sum_assignment, nnls
 from mlatem import settings
 from mlatem.factorization.constraints import Constraints, NamedPhases
 from mlatem.factorization.covariance import reduced_information
-from mlatem.factorization.pooled import Array, PooledData, gradients, information
+from mlatem.factorization.pooled import (
+    Array,
+    PooledData,
+    gradients,
+    information,
+    spectral_angle,
+)
 from mlatem.factorization.scoring import fit
 from mlatem.factorization.sparsity import abundances_at
 
 #: Assignments that are fitted, the most likely ones by the quadratic approximation.
 _N_FITTED = 3
 _ROUNDS = 40
+#: Fits that differ by less are equally good: the first, which starts nearest, is taken.
+_ALIKE_NATS = 2.0
 _FIT_TOLERANCE = 3e-3
 _MAX_EXCHANGES = 50
 #: Nats against a match for each factor of e by which another phase shows more of an element that
@@ -66,7 +74,8 @@ def matched_order(
     what an assignment costs is a small non-negative least-squares problem: what mixing the phases
     into each other can mend costs nothing. Each named phase is tried as each phase of the answer
     alone; from the assignment that costs least in sum (Kuhn 1955), pairs are exchanged as long as
-    all priors together cost less. The best few of these are then fitted.
+    all priors together cost less. The best few of these are then fitted, and with known spectra
+    also the assignment by the nearest spectra.
     """
     n_phases = len(weight)
     if n_phases == 1:
@@ -88,6 +97,8 @@ def matched_order(
         if order[: named.n_named] not in [other[: named.n_named] for other in tried]:
             tried.append(order)
     likely = [np.array(order, dtype=np.int64) for order in tried[:_N_FITTED]]
+    if named.fixed.any():
+        likely.insert(0, _nearest(data, weight, constraints, start))
     if len(likely) == 1:
         return likely[0]
     places = np.arange(n_phases)
@@ -95,7 +106,24 @@ def matched_order(
         _fitted_cost(data, weight[order], constraints, options) + pairs[places, order].sum()
         for order in likely
     ]
-    return likely[int(np.argmin(fitted))]
+    return likely[int(np.flatnonzero(np.array(fitted) <= min(fitted) + _ALIKE_NATS)[0])]
+
+
+def _nearest(
+    data: PooledData, weight: Array, constraints: Constraints, order: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The order with each phase of known weights at the blind one of the nearest spectrum.
+
+    A known spectrum can lie far from the blind answer, where the quadratic does not reach.
+    """
+    known = np.flatnonzero(constraints.fixed)
+    spectrum = data.spectrum(weight)
+    angle = spectral_angle(data.spectrum(constraints.weight)[known][:, None], spectrum[None])
+    nearest = order.copy()
+    for place, wanted in zip(known, linear_sum_assignment(angle)[1], strict=True):
+        other = int(np.flatnonzero(nearest == wanted)[0])
+        nearest[place], nearest[other] = nearest[other], nearest[place]
+    return nearest
 
 
 def _exchanged(n_phases: int, first: int, second: int) -> NDArray[np.int64]:
