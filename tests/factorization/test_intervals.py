@@ -138,5 +138,5 @@ def test_intervals_hold_the_truth(make_specimen, make_regions):
         sigmas.append(np.mean(np.abs(error) < 1.96 * sigma))
     assert 0.89 < np.mean(inside) <= 1.0
     assert 0.60 < np.mean(inside_68) < 0.90
-    assert np.mean(seen) < 0.05
+    assert np.mean(seen) < 0.1  # two stripes with a blurred particle: some regions are mixtures
     assert 0.90 < np.mean(sigmas) <= 1.0
