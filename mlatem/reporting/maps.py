@@ -101,9 +101,12 @@ def mass_thickness_picture(
     return finish(figure, dpi=dpi, text=f"map of the {title}")
 
 
-def abundance_picture(factorization: Factorization, phase: int, *, dpi: int) -> Picture:
-    """Expected counts of a phase."""
-    values = factorization.abundance[..., phase]
+def abundance_picture(
+    factorization: Factorization, phase: int, *, dpi: int, smooth: bool = False
+) -> Picture:
+    """Expected counts of a phase, of each pixel by itself or smoothed over similar neighbours."""
+    abundance = factorization.abundance_smooth if smooth else factorization.abundance
+    values = (factorization.abundance if abundance is None else abundance)[..., phase]
     _, top = _limits(values, low=0, high=99.8)
     figure, _ = draw_map(
         values,
@@ -113,7 +116,8 @@ def abundance_picture(factorization: Factorization, phase: int, *, dpi: int) -> 
         limits=(0.0, top if top > 0 else 1.0),
         colormap=abundance_colormap(phase),
     )
-    return finish(figure, dpi=dpi, text=f"abundance map of phase {phase + 1} in counts")
+    how = "smoothed abundance" if smooth else "abundance"
+    return finish(figure, dpi=dpi, text=f"{how} map of phase {phase + 1} in counts")
 
 
 def deviance_pictures(factorization: Factorization, *, dpi: int) -> dict[str, Picture]:

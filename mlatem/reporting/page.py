@@ -98,6 +98,10 @@ def _pictures(inputs: ReportInputs) -> dict[str, Picture]:
     for phase in range(factorization.n_phases):
         number = phase + 1
         pictures[f"abundance_{number}"] = _maps.abundance_picture(factorization, phase, dpi=dpi)
+        if factorization.abundance_smooth is not None:
+            pictures[f"abundance_smooth_{number}"] = _maps.abundance_picture(
+                factorization, phase, dpi=dpi, smooth=True
+            )
         if factorization.dominant_counts[phase].any():
             pictures[f"spectrum_{number}"] = spectrum_picture(factorization, phase, dpi=dpi)
     for index, element in enumerate(maps.elements):
