@@ -18,15 +18,12 @@ from mlatem.factorization import verdicts
 from mlatem.factorization.constraints import NamedPhases
 from mlatem.factorization.merge import merge
 from mlatem.factorization.outliers import plan_search, with_outliers
+from mlatem.factorization.own_columns import OwnColumns
 from mlatem.factorization.prior_places import PhasePatterns, phase_patterns
 from mlatem.factorization.refinement import refine as refine_weights
 from mlatem.factorization.regions import PoolingPlan, plan_pooling
-from mlatem.factorization.solver import (
-    CompositionSolution,
-    OwnColumns,
-    estimate_n_phases,
-    solve_compositions,
-)
+from mlatem.factorization.solution import CompositionSolution
+from mlatem.factorization.solver import estimate_n_phases, solve_compositions
 from mlatem.io.detector_tables import with_detector_file
 from mlatem.model import (
     Basis,

@@ -13,7 +13,7 @@ from mlatem.errors import InputError
 from mlatem.factorization import verdicts
 from mlatem.factorization.abundances import DominantSums, PixelAbundances
 from mlatem.factorization.smoothing import smooth_abundances
-from mlatem.factorization.solver import CompositionSolution
+from mlatem.factorization.solution import CompositionSolution
 from mlatem.model import Dictionary, Factorization
 
 

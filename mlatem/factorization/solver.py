@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,105 +13,36 @@ from numpy.typing import NDArray
 
 from mlatem import settings
 from mlatem.errors import ConvergenceError, InputError
-from mlatem.factorization import alignment, geometry, multiplicative, vertices
-from mlatem.factorization.averaging import averaged_weight
-from mlatem.factorization.constraints import Constraints, NamedPhases
+from mlatem.factorization import alignment, geometry, vertices
+from mlatem.factorization.blind import blind_start, too_many
+from mlatem.factorization.constraints import NamedPhases
 from mlatem.factorization.covariance import weight_covariance
 from mlatem.factorization.factor_errors import factor_errors
 from mlatem.factorization.geometry_class import ambiguity
 from mlatem.factorization.intervals import composition_leeway, in_coefficients
-from mlatem.factorization.line_factors import fit_factors
 from mlatem.factorization.number import Neighbours, neighbours
+from mlatem.factorization.own_columns import OwnColumns, with_own_columns
 from mlatem.factorization.pooled import (
     Array,
     PooledData,
-    expectation_maximization,
-    weighted_columns,
 )
 from mlatem.factorization.prior_cost import PriorCosts, no_costs, prior_costs
 from mlatem.factorization.prior_fit import Known, matched_starts
-from mlatem.factorization.scoring import ScoringResult, fit
+from mlatem.factorization.solution import CompositionSolution
 from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse
-from mlatem.model import Ambiguity, Dictionary, Leeway, RegionStatistics, SparseCounts
-from mlatem.model.column_parts import ColumnParts
+from mlatem.factorization.thinnings import averaged, combined, ordered_alike, reconciled, scatter
+from mlatem.model import Dictionary, Leeway, RegionStatistics
 
 logger = logging.getLogger(__name__)
 
-#: Parts of the columns of every phase from the coefficients of the phases, (n_phases, n_columns),
-#: their counts in the regions, (n_regions, n_phases), and the pixels of the regions, (n_regions,):
-#: what a phase emits may depend on what it consists of, and on how much of it there is.
-OwnColumns = Callable[[Array, Array, NDArray[np.int64]], ColumnParts]
 
 #: Runs a function on each item of a sequence, as `map` does.
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
-_START_FLOOR = 1e-3
-_START_SWEEPS = 30
-#: The valley of maximum likelihood is flat: walking it to its end moves only the start, radian.
-_START_TOLERANCE = 1e-3
-#: Thinnings whose answers differ by more than this are fitted again from the most central one.
-_DISAGREEMENT_DEG = 3.0
-#: Thinnings whose answers still differ by more than this have found different answers.
-_DIFFERENT_DEG = 6.0
-#: Compositions and the columns that depend on them are iterated until no share of the quantified
-#: columns changes by more than this, or the rounds are used up.
-_OWN_TOLERANCE = 1e-3
-_OWN_ROUNDS = 6
 #: Rounds of the fits with other numbers of phases, which serve a comparison.
 _BRIEF_ROUNDS = 60
 #: A phase with a smaller share of the counts is none.
 _LEAST_SHARE = 1e-6
-
-
-@dataclass(frozen=True)
-class CompositionSolution:
-    """Compositions of all phases, and how far they can be trusted."""
-
-    coefficient: NDArray[np.float64]
-    """Shape (n_phases, n_columns); spectra add up to one. Phases by decreasing abundance."""
-    coefficient_covariance: NDArray[np.float64]
-    """Shape (n_phases, n_columns, n_columns); statistical, abundances and factors on lines free,
-    plus the scatter of the thinnings."""
-    loss: NDArray[np.float64]
-    """Shape (n_losses,); negative log-likelihood of the pooled spectra of the first thinning after
-    each round, nats; it rises a little where sparsity is traded for likelihood."""
-    spread_deg: NDArray[np.float64]
-    """Shape (n_phases,); largest angle between the spectra of two thinnings, degrees."""
-    n_carried: int
-    """Phases that stand out of the noise of the region spectra; see `estimate_n_phases`."""
-    n_rounds: int
-    """Of all fits together."""
-    converged: bool
-    reason: str
-    """Why it did not converge; empty if it did."""
-    phase_columns: NDArray[np.float64] | None = None
-    """Shape (n_phases, n_columns, n_energy), where every phase has columns of its own; None where
-    all have those of the dictionary."""
-    leeway: Leeway | None = None
-    """Of the coefficients: what intervals are made of."""
-    ambiguity: Ambiguity | None = None
-    """What the data leave open; None where it was not looked for."""
-    phase_names: tuple[str, ...] = ()
-    """Names that priors give to phases; "" for the others; empty without priors."""
-    prior_deviance: NDArray[np.float64] | None = None
-    """Shape (n_phases,); by how much each phase's prior raises the deviance; NaN without one."""
-    prior_limit: NDArray[np.float64] | None = None
-    """Shape (n_phases,); what a prior that is true costs at most, but once in a thousand."""
-    places: NDArray[np.bool_] | None = None
-    """Shape (n_patterns, n_phases); see `NamedPhases.places`, phases in the order given here."""
-    line_factors: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """On the tabulated intensities of sub-shells, "Pt M5", fitted with the phases: the factor, its
-    standard deviation from counts, and what the tables leave open of it."""
-
-    @property
-    def n_phases(self) -> int:
-        """Number of phases."""
-        return len(self.coefficient)
-
-    def spectrum(self, dictionary: Dictionary) -> NDArray[np.float64]:
-        """Spectra of the phases, shape (n_phases, n_energy)."""
-        own = dictionary.columns if self.phase_columns is None else self.phase_columns
-        return weighted_columns(self.coefficient, own)
 
 
 def estimate_n_phases(regions: Sequence[RegionStatistics], dictionary: Dictionary) -> int:
@@ -186,17 +117,17 @@ def solve_compositions(
     known = [Known.of(part, named, n_phases) for part in regions]
     first = _first_answers(thinnings, known, n_phases, n_carried, dictionary, options, each)
     view = first.settled.geometry
-    answers = _ordered(thinnings, first.settled.answers, known[0].n_named)
+    answers = ordered_alike(thinnings, first.settled.answers, known[0].n_named)
     columns, parts, log_factor = dictionary.columns, None, np.zeros(0)
     if own_columns is not None:
-        answers, parts, log_factor = _with_own_columns(
+        answers, parts, log_factor = with_own_columns(
             thinnings, answers, dictionary, own_columns, view, options, known
         )
         columns = parts.columns(log_factor)
         thinnings = [data.with_columns(columns) for data in thinnings]
     weights = np.stack([answer.weight for answer in answers])
     constraints = known[0].constraints(columns)
-    sparse = _combined(weights, thinnings[0], known[0].n_named)
+    sparse = combined(weights, thinnings[0], known[0].n_named)
     if constraints is not None:
         sparse = constraints.start(sparse, exact_only=True)
     abundance = abundances_at(thinnings[0], sparse, options, constraints).abundance
@@ -212,11 +143,11 @@ def solve_compositions(
         errors = factor_errors(thinnings[0], parts, abundance, sparse, log_factor)
         of_factors = errors.covariance()
         line_factors = errors.estimates(parts.names, log_factor)
-    covariance = covariance + _scatter(weights) + of_factors
+    covariance = covariance + scatter(weights) + of_factors
     weight = sparse
     if constraints is None and not view.is_alone.all():
-        averaged = _averaged(thinnings, answers, _penalized(dictionary), options)
-        weight = _combined(averaged, thinnings[0], 0)
+        means = averaged(thinnings, answers, _penalized(dictionary), options)
+        weight = combined(means, thinnings[0], 0)
     scale = np.broadcast_to(columns.sum(axis=-1), weight.shape)
     n_failed = sum(not answer.converged for answer in answers)
     solution = CompositionSolution(
@@ -282,7 +213,7 @@ def _first_answers(
 ) -> _First:
     """Answers of all thinnings, of the geometry that the map shows."""
     penalized, n_named = _penalized(dictionary), known[0].n_named
-    blind = list(each(lambda data: _blind_start(data, n_phases, n_carried, options), thinnings))
+    blind = list(each(lambda data: blind_start(data, n_phases, n_carried, options), thinnings))
     starts = matched_starts([start for start, _ in blind], thinnings, known, dictionary, options)
     priors = [prior.constraints(dictionary.columns) for prior in known]
 
@@ -291,7 +222,7 @@ def _first_answers(
         return replace(sparse, loss=blind[i][1] + sparse.loss)
 
     answers = list(each(embedded, range(len(starts))))
-    answers = _reconciled(thinnings, answers, penalized, options, priors, n_named)
+    answers = reconciled(thinnings, answers, penalized, options, priors, n_named)
     atoms = geometry.Atoms(dictionary.quantified, dictionary.columns.sum(axis=-1))
     likeliest_loss = blind[0][1][-1]
     settled = geometry.settled(
@@ -335,7 +266,7 @@ def _nothing_of(
     empty = np.flatnonzero(abundance.sum(axis=0) < _LEAST_SHARE * abundance.sum())
     lost = [] if named is None else [named.names[k] for k in empty if k < named.n_named]
     if not lost:
-        return _too_many(n_phases, n_carried)
+        return too_many(n_phases, n_carried)
     return InputError(
         f"the data hold nothing of phase {', '.join(lost)} as its prior describes it: correct the "
         "prior, or leave the phase out of this dataset's priors"
@@ -361,214 +292,12 @@ def _check_number(
         raise InputError(f"n_phases is {n_phases}: expected at least 1")
     possible = min(min(vertices.region_scores(data).shape) for data in thinnings)
     if n_phases > min(possible, dictionary.n_columns):
-        raise _too_many(n_phases, n_carried)
-
-
-def _too_many(n_phases: int, n_carried: int) -> InputError:
-    return InputError(
-        f"n_phases is {n_phases}, but the data carry {n_carried}: give at most {n_carried}, or "
-        "'auto'"
-    )
-
-
-def _blind_start(
-    data: PooledData, n_phases: int, n_carried: int, options: settings.Factorize
-) -> tuple[Array, tuple[float, ...]]:
-    """Weights of the vertices of one thinning, and the losses on the way there."""
-    chosen = vertices.vertices_of_scores(data, n_phases)
-    if len(chosen) < n_phases:
-        raise _too_many(n_phases, n_carried)
-    abundance, weight = _start(data, chosen)
-    likeliest = _likeliest(data, abundance, weight, options)
-    corner = vertices.vertices_of_fit(data, likeliest.abundance, likeliest.weight)
-    if len(corner) < n_phases:
-        raise _too_many(n_phases, n_carried)
-    return corner, likeliest.loss
-
-
-def _likeliest(
-    data: PooledData, abundance: Array, weight: Array, options: settings.Factorize
-) -> ScoringResult:
-    """Maximum likelihood; by multiplicative updates where the scoring gets stuck."""
-    result = fit(data, abundance, weight, max_rounds=options.max_rounds, tolerance=_START_TOLERANCE)
-    if result.converged:
-        return result
-    regions = SparseCounts.from_dense(data.counts, np.arange(len(data.counts)))
-    slow = multiplicative.fit(
-        regions, data.columns, result.abundance, result.weight, max_cycles=options.max_rounds
-    )
-    reached = data.loss(data.model(slow.abundance.astype(np.float64), slow.weight))
-    if not reached < result.loss[-1]:
-        return result
-    moved = slow.abundance.astype(np.float64)
-    return ScoringResult(moved, slow.weight, (*result.loss, reached), slow.converged)
-
-
-def _start(data: PooledData, chosen: NDArray[np.int64]) -> tuple[Array, Array]:
-    """Weights of the chosen regions, floored so that no zero is locked, and a few sweeps."""
-    n_phases, n_columns = len(chosen), len(data.columns)
-    purest = PooledData(data.counts[chosen], data.n_pixels[chosen], data.columns)
-    even = np.full((n_phases, n_columns), 1.0 / n_columns)
-    _, weight = expectation_maximization(purest, np.diag(purest.totals), even, _START_SWEEPS)
-    weight = np.maximum(weight, _START_FLOOR / n_columns)
-    weight /= weight.sum(axis=1, keepdims=True)
-    abundance = np.repeat(data.totals[:, None] / n_phases, n_phases, axis=1)
-    abundance, _ = expectation_maximization(
-        data, abundance, weight, _START_SWEEPS, hold_weight=True
-    )
-    return expectation_maximization(data, abundance, weight, _START_SWEEPS)
-
-
-def _reconciled(
-    thinnings: Sequence[PooledData],
-    answers: list[SparseResult],
-    penalized: NDArray[np.bool_],
-    options: settings.Factorize,
-    constraints: Sequence[Constraints | None],
-    n_named: int,
-) -> list[SparseResult]:
-    """Answers far from the most central one are fitted again from there; the better one stays."""
-    columns = thinnings[0].columns
-    spectra = [answer.weight @ columns for answer in answers]
-    central = alignment.medoid(spectra, n_named)
-    result = list(answers)
-    for i, (data, known) in enumerate(zip(thinnings, constraints, strict=True)):
-        away = alignment.distance(spectra[central], spectra[i], n_named)
-        if np.degrees(away) < _DISAGREEMENT_DEG:
-            continue
-        other = fit_sparse(data, answers[central].weight, penalized, options, known)
-        if other.score < answers[i].score:
-            result[i] = other
-    return result
-
-
-def _ordered(
-    thinnings: Sequence[PooledData], answers: Sequence[SparseResult], n_named: int
-) -> list[SparseResult]:
-    """Answers of all thinnings, matched, phases without a name by decreasing abundance."""
-    columns = thinnings[0].columns
-    spectra = [answer.weight @ columns for answer in answers]
-    reference = answers[alignment.medoid(spectra, n_named)]
-    free = np.argsort(-reference.abundance[:, n_named:].sum(axis=0), kind="stable")
-    spectrum = reference.weight[np.concatenate([np.arange(n_named), n_named + free])] @ columns
-    ordered = []
-    for answer, found in zip(answers, spectra, strict=True):
-        order = alignment.matched(spectrum, found, n_named)
-        abundance, weight = answer.abundance[:, order], answer.weight[order]
-        ordered.append(replace(answer, abundance=abundance, weight=weight))
-    return ordered
-
-
-def _averaged(
-    thinnings: Sequence[PooledData],
-    answers: Sequence[SparseResult],
-    penalized: NDArray[np.bool_],
-    options: settings.Factorize,
-) -> Array:
-    """Weights averaged over what is as probable, (n_thinnings, n_phases, n_columns)."""
-    pairs = zip(thinnings, answers, strict=True)
-    return np.stack(
-        [
-            averaged_weight(data, answer.abundance, answer.weight, penalized, seed=options.seed + i)
-            for i, (data, answer) in enumerate(pairs)
-        ]
-    )
-
-
-def _with_own_columns(
-    thinnings: Sequence[PooledData],
-    sparse: Sequence[SparseResult],
-    dictionary: Dictionary,
-    own_columns: OwnColumns,
-    view: geometry.Geometry,
-    options: settings.Factorize,
-    known: Sequence[Known],
-) -> tuple[list[SparseResult], ColumnParts, Array]:
-    """Answers, phases in the order given, with columns that agree with their compositions.
-
-    Columns depend on compositions only weakly: they are iterated on the first thinning, and all
-    are fitted with the columns that come out. Factors on their parts start from the tables.
-
-    Returns
-    -------
-    answers : list of SparseResult
-        One for each thinning.
-    parts : ColumnParts
-    log_factor : ndarray of shape (n_factors,)
-    """
-    quantified = dictionary.quantified
-    weights = np.stack([answer.weight for answer in sparse])
-    weight = _combined(weights, thinnings[0], known[0].n_named)
-    data, constraints = thinnings[0], known[0].constraints(dictionary.columns)
-    abundance = abundances_at(data, weight, options, constraints).abundance
-
-    def agreeing(columns: Array, log_factor: Array | None) -> tuple[ColumnParts, Array]:
-        """Parts for the counts in each column, and the columns."""
-        shares = _shares((weight / columns.sum(axis=-1))[:, quantified])
-        for _ in range(_OWN_ROUNDS):
-            parts = own_columns(weight / columns.sum(axis=-1), abundance, data.n_pixels)
-            columns = parts.columns(np.zeros(parts.n_factors) if log_factor is None else log_factor)
-            before, shares = shares, _shares((weight / columns.sum(axis=-1))[:, quantified])
-            if np.max(np.abs(shares - before)) < _OWN_TOLERANCE:
-                break
-        return parts, columns
-
-    parts, columns = agreeing(dictionary.columns, None)
-    log_factor = np.zeros(parts.n_factors)
-    for _ in range(_OWN_ROUNDS):
-        shares = _shares((weight / columns.sum(axis=-1))[:, quantified])
-        if parts.n_factors:
-            own = data.with_columns(columns)
-            penalty = view.penalty(own, abundance, weight)
-            joint = fit_factors(own, parts, abundance, weight, log_factor, penalty=penalty)
-            weight, log_factor = joint.weight, joint.log_factor
-            columns = parts.columns(log_factor)
-        first = view.fit(data.with_columns(columns), weight, options, known[0].constraints(columns))
-        weight, abundance = first.weight, first.abundance
-        parts, columns = agreeing(columns, log_factor)
-        found = _shares((weight / columns.sum(axis=-1))[:, quantified])
-        if np.max(np.abs(found - shares)) < _OWN_TOLERANCE:
-            break
-    answers = [
-        view.fit(data.with_columns(columns), start, options, prior.constraints(columns))
-        for data, start, prior in zip(thinnings, [weight, *weights[1:]], known, strict=True)
-    ]
-    return answers, parts, log_factor
-
-
-def _shares(amounts: Array) -> Array:
-    shares: Array = amounts / np.maximum(amounts.sum(axis=1, keepdims=True), 1e-300)
-    return shares
+        raise too_many(n_phases, n_carried)
 
 
 def _penalized(dictionary: Dictionary) -> NDArray[np.bool_]:
     """Columns whose weights are penalized: all but the continuum."""
     return np.array([kind != "background" for kind in dictionary.kinds])
-
-
-def _combined(weights: Array, data: PooledData, n_named: int) -> Array:
-    """One answer from those of all thinnings, (n_phases, n_columns); rows add up to one.
-
-    The elementwise median; where the thinnings found different answers, whose median is none of
-    them, the most central one.
-    """
-    spectra = [data.spectrum(weight) for weight in weights]
-    if np.degrees(alignment.spread(spectra).max()) > _DIFFERENT_DEG:
-        central: Array = weights[alignment.medoid(spectra, n_named)]
-        return central
-    median = np.median(weights, axis=0)
-    combined: Array = median / median.sum(axis=1, keepdims=True)
-    return combined
-
-
-def _scatter(weights: Array) -> Array:
-    """Covariance of each phase's weights between thinnings, (n_phases, n_columns, n_columns)."""
-    n_thinnings = len(weights)
-    if n_thinnings < 2:
-        return np.zeros((*weights.shape[1:], weights.shape[2]))
-    centred = weights - weights.mean(axis=0)
-    scatter: Array = np.einsum("ski,skj->kij", centred, centred) / (n_thinnings - 1)
-    return scatter
 
 
 def _leeway(
@@ -601,7 +330,7 @@ def _neighbours(
     """Answers with a phase less and a phase more, of one thinning and not taken to their end."""
     brief = options.model_copy(update={"max_rounds": min(options.max_rounds, _BRIEF_ROUNDS)})
     return neighbours(
-        data, n_phases, likeliest_loss, lambda n: _blind_start(data, n, n_carried, brief)
+        data, n_phases, likeliest_loss, lambda n: blind_start(data, n, n_carried, brief)
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 from mlatem import settings
-from mlatem.factorization.solver import CompositionSolution
+from mlatem.factorization.solution import CompositionSolution
 from mlatem.model import Ambiguity, Decision, Verdict
 from mlatem.model.verdict import Status
 

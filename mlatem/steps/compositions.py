@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mlatem import settings as _settings
 from mlatem.factorization.prior_places import PhasePatterns
-from mlatem.factorization.solver import CompositionSolution
+from mlatem.factorization.solution import CompositionSolution
 from mlatem.io.arrays import load_arrays, save_arrays
 from mlatem.model import Ambiguity, Dictionary, Leeway
 from mlatem.steps.inputs import content_of

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlatem import settings
-from mlatem.factorization.solver import CompositionSolution
+from mlatem.factorization.solution import CompositionSolution
 from mlatem.model import Dictionary, Leeway
 from mlatem.steps.compositions import load_compositions, save_compositions
 

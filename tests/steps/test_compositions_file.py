@@ -3,7 +3,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from mlatem.factorization.solver import CompositionSolution
+from mlatem.factorization.solution import CompositionSolution
 from mlatem.model import Ambiguity, Dictionary
 from mlatem.settings import Factorize
 from mlatem.sheet import DatasetRow
