@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlatem.errors import InputError
-from mlatem.factorization import solver
+from mlatem.factorization import blind
 from mlatem.factorization.scoring import ScoringResult
 from mlatem.factorization.solver import estimate_n_phases, solve_compositions
 from mlatem.model import RegionStatistics
@@ -159,7 +159,7 @@ def test_multiplicative_updates_step_in_where_the_scoring_gets_stuck(four_phases
         model = data.model(abundance, weight)
         return ScoringResult(abundance, weight, (data.loss(model),), False)
 
-    monkeypatch.setattr(solver, "fit", stuck)
+    monkeypatch.setattr(blind, "fit", stuck)
     solution = solve_compositions(regions, example.dictionary, 4)
     angle, percent, _ = example.errors(solution.coefficient)
     assert angle < 5.0
