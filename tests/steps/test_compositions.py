@@ -9,7 +9,7 @@ import pytest
 from mlatem import settings
 from mlatem.factorization.solution import CompositionSolution
 from mlatem.model import Dictionary, Leeway
-from mlatem.steps.compositions import load_compositions, save_compositions
+from mlatem.steps.compositions import Compositions, load_compositions, save_compositions
 
 
 @pytest.fixture
@@ -45,8 +45,10 @@ def dictionary():
 
 def test_solutions_come_back(tmp_path, solution, dictionary):
     for given in (solution, replace(solution, leeway=None)):
-        save_compositions(tmp_path / "c.npz", given, dictionary, settings.Factorize())
-        found, columns, _ = load_compositions(tmp_path / "c.npz")
+        written = Compositions(given, dictionary, settings.Factorize())
+        save_compositions(tmp_path / "c.npz", written)
+        read = load_compositions(tmp_path / "c.npz")
+        found, columns = read.solution, read.dictionary
         assert columns.names == dictionary.names
         assert np.array_equal(found.coefficient, given.coefficient)
         assert (found.n_rounds, found.phase_columns) == (2, None)

@@ -7,7 +7,7 @@ from mlatem.factorization.solution import CompositionSolution
 from mlatem.model import Ambiguity, Dictionary
 from mlatem.settings import Factorize
 from mlatem.sheet import DatasetRow
-from mlatem.steps.compositions import load_compositions, save_compositions
+from mlatem.steps.compositions import Compositions, load_compositions, save_compositions
 from mlatem.steps.factorize import factorize_settings
 
 
@@ -41,8 +41,8 @@ def test_the_ambiguity_survives_the_file(tmp_path):
     )
     dictionary = Dictionary.from_arrays(np.ones((1, 2)), np.arange(2.0), ["O"], ["line"], ["O"])
     path = tmp_path / "compositions.npz"
-    save_compositions(path, solution, dictionary, Factorize())
-    again = load_compositions(path)[0].ambiguity
+    save_compositions(path, Compositions(solution, dictionary, Factorize()))
+    again = load_compositions(path).solution.ambiguity
     for field in fields(Ambiguity):
         first, second = getattr(record, field.name), getattr(again, field.name)
         assert np.array_equal(first, second) or np.allclose(first, second, equal_nan=True)
