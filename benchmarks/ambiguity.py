@@ -2,6 +2,7 @@
 """Number of phases, classes and mixing intervals on simulated specimens of known truth.
 
     python benchmarks/ambiguity.py --first 30000 --specimens 100
+    python benchmarks/ambiguity.py --different 12
 
 Specimens are those of `specimens.py`, drawn by a seed each: their kind, the relation of their
 compositions, the number of phases and the dose are random. Thresholds were chosen on seeds below
@@ -23,12 +24,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from factorization_cases import matched
 from specimens import Specimen, draw
+from specimens import specimen as make_specimen
 
 from mlatem import settings
 from mlatem.api.factorization import plan_regions
 from mlatem.denoising.rank import low_rank
 from mlatem.factorization.geometry import Atoms
 from mlatem.factorization.mixing import mixed
+from mlatem.factorization.outliers import plan_search, with_outliers
 from mlatem.factorization.solver import estimate_n_phases, solve_compositions
 from mlatem.model import RegionStatistics
 from mlatem.passes import TileSource, centroids_pass, regions_pass, statistics_pass
@@ -66,7 +69,9 @@ def pooled(specimen: Specimen) -> tuple[RegionStatistics, ...]:
     axes = basis.axes * basis.weights
     plan = plan_regions(float(statistics.total.sum()), source.shape, options)
     centroids = centroids_pass(source, axes, plan)
-    return regions_pass(source, axes, centroids, plan, source.tiles)
+    search = plan_search(basis, specimen.dictionary, plan, source.shape)
+    shared, outliers = regions_pass(source, axes, centroids, plan, search, source.tiles)
+    return with_outliers(shared, outliers, search)
 
 
 def measure(seed: int) -> Row:
@@ -106,6 +111,31 @@ def measure(seed: int) -> Row:
         float(held.mean()),
         seconds,
     )
+
+
+def different(first_seed: int, n_specimens: int) -> None:
+    """Angles over the oracle's of phases that have elements of their own, 2 to 6 of them."""
+    print("| Phases | Specimens | Mean angle, deg, median | Oracle, deg, median | <= 2 oracles |")
+    print("|---|---|---|---|---|")
+    total, good = 0, 0
+    for n_phases in range(2, 7):
+        found, oracle = [], []
+        for seed in range(first_seed, first_seed + n_specimens):
+            kind = ("embedded", "grains")[seed % 2]
+            counts = (100.0, 200.0, 500.0)[seed % 3]
+            example = make_specimen(kind, "different", n_phases, counts, seed)
+            solution = solve_compositions(pooled(example), example.dictionary, n_phases)
+            spectrum = solution.coefficient @ example.dictionary.columns
+            found.append(matched(example.spectrum, spectrum)[1].mean())
+            oracle.append(example.oracle_deg().mean())
+        right = int(np.sum(np.array(found) <= 2 * np.array(oracle)))
+        total, good = total + len(found), good + right
+        print(
+            f"| {n_phases} | {len(found)} | {np.median(found):.2f} | {np.median(oracle):.2f} | "
+            f"{right} |",
+            flush=True,
+        )
+    print(f"\nwithin two oracles: {good} of {total}")
 
 
 def reached(coefficient: np.ndarray, opened, specimen: Specimen) -> tuple[np.ndarray, np.ndarray]:
@@ -161,7 +191,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--first", type=int, default=30000, help="first seed")
     parser.add_argument("--specimens", type=int, default=100)
+    parser.add_argument(
+        "--different", type=int, default=0, help="only so many of each number of phases that differ"
+    )
     options = parser.parse_args()
+    if options.different:
+        different(options.first, options.different)
+        return
     rows = []
     for seed in range(options.first, options.first + options.specimens):
         row = measure(seed)
