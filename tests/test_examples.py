@@ -56,7 +56,7 @@ def test_notebook_takes_a_file_of_ones_own(tmp_path):
     "path",
     [
         *sorted((ROOT / "examples" / "specimens").glob("*.yaml")),
-        ROOT / "examples/demo/specimen.yaml",
+        *sorted((ROOT / "examples" / "demo").glob("*.yaml")),
     ],
     ids=lambda path: path.name,
 )

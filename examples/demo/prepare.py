@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Puts the raw files of the demo campaign into raw/: three real ones and a simulated one.
+"""Puts the raw files of the demo campaign into raw/: three real ones and two simulated ones.
 
 The real files are test data of HyperSpy 1.7.6 (GPL-3.0), taken out of its wheel, which pip
-downloads from the registry that it is set up for. The simulated specimen's truth lies beside it.
+downloads from the registry that it is set up for. What is true of the simulated specimens lies
+beside their files.
 """
 
 from __future__ import annotations
@@ -35,9 +36,12 @@ FILES = {
     ),
 }
 
+#: Name of the simulated file, description of its specimen.
+SPECIMENS = {"simulated": "specimen.yaml", "inclusions": "inclusions.yaml"}
+
 
 def main() -> None:
-    """Fetch what is missing and simulate the specimen."""
+    """Fetch what is missing and simulate the specimens."""
     RAW.mkdir(exist_ok=True)
     missing = {name: digest for name, digest in FILES.items() if not _is_there(name, digest)}
     if missing:
@@ -95,9 +99,10 @@ def _extract(wheel: Path, files: dict[str, str]) -> None:
 def _simulate() -> None:
     import mlatem
 
-    if not (RAW / "simulated.hspy").is_file():
-        print("Simulating a specimen with known truth")
-        mlatem.simulate(HERE / "specimen.yaml", RAW, name="simulated")
+    for name, specimen in SPECIMENS.items():
+        if not (RAW / f"{name}.hspy").is_file():
+            print(f"Simulating a specimen with known truth: {name}")
+            mlatem.simulate(HERE / specimen, RAW, name=name)
 
 
 if __name__ == "__main__":
