@@ -79,8 +79,8 @@ def _excess_picture(search: RareSearch, *, dpi: int) -> Picture:
     figure, axes = draw_map(
         search.excess,
         Extent.of_axes(search.y_nm, search.x_nm),
-        title="excess over the phases",
-        unit="of the threshold",
+        title="excess over the phases, in thresholds",
+        unit="\N{MULTIPLICATION SIGN}",
         limits=(0.0, min(top, 4 * _THRESHOLD)),
         side_in=3.6,
     )
