@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem.factorization.constraints import Constraints
+from mlatem.factorization.covariance import without_abundances
 from mlatem.factorization.pooled import Array, PooledData, gradients, information
 from mlatem.model import Leeway
 
@@ -96,7 +97,7 @@ def _of_thinning(
     data: PooledData, abundance: Array, weight: Array, constraints: Constraints | None
 ) -> _Part:
     n_phases, n_columns = weight.shape
-    reduced, slope, errors = reduced_information(data, abundance, weight)
+    reduced, slope, errors = reduced_likelihood(data, abundance, weight)
     free = np.ones(weight.shape, dtype=bool)
     if constraints is not None:
         free = constraints.free
@@ -118,7 +119,7 @@ def _of_thinning(
     )
 
 
-def reduced_information(
+def reduced_likelihood(
     data: PooledData, abundance: Array, weight: Array
 ) -> tuple[Array, Array, Array]:
     """Information and gradient of the weights, abundances eliminated.
@@ -133,22 +134,19 @@ def reduced_information(
     errors : ndarray of shape (n_phases, n_columns)
         Standard errors of each weight, everything else known.
     """
-    n_regions, n_phases = abundance.shape
     model = data.model(abundance, weight)
     blocks = information(data, abundance, weight, model)
     by_abundance, by_weight = gradients(data, abundance, weight, model)
-    of_abundance = np.diagonal(blocks.abundance, axis1=1, axis2=2)
-    present = abundance * np.sqrt(np.maximum(of_abundance, 0.0)) > _ZERO
-    matrix = np.where(present[:, :, None] & present[:, None, :], blocks.abundance, 0.0)
-    index = np.arange(n_phases)
-    matrix[:, index, index] = np.where(present, of_abundance * (1 + 1e-12), 1.0)
-    cross = np.where(present[:, :, None], blocks.cross, 0.0)
-    carried = (np.linalg.inv(matrix) @ cross).reshape(n_regions * n_phases, -1)
-    reduced = blocks.weight - cross.reshape(n_regions * n_phases, -1).T @ carried
-    slope = by_weight.ravel() - carried.T @ np.where(present, by_abundance, 0.0).ravel()
+    # The gradient as one more row and column: what the abundances take of it, too, is taken out.
+    n = weight.size
+    shared = np.zeros((n + 1, n + 1))
+    shared[:n, :n] = blocks.weight
+    shared[:n, n] = shared[n, :n] = by_weight.ravel()
+    cross = np.concatenate([blocks.cross, by_abundance[:, :, None]], axis=2)
+    reduced = without_abundances(abundance, blocks.abundance, cross, shared)
     conditional = np.maximum(np.diag(blocks.weight), np.finfo(float).tiny)
     errors = (1.0 / np.sqrt(conditional)).reshape(weight.shape)
-    return 0.5 * (reduced + reduced.T) + np.eye(len(reduced)), slope, errors
+    return reduced[:n, :n] + np.eye(n), reduced[:n, n], errors
 
 
 def _directions(active: NDArray[np.bool_], raised: NDArray[np.int64]) -> Array:

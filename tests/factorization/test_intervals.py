@@ -10,7 +10,7 @@ from mlatem.factorization.covariance import weight_covariance
 from mlatem.factorization.intervals import (
     composition_leeway,
     in_coefficients,
-    reduced_information,
+    reduced_likelihood,
 )
 from mlatem.factorization.pooled import PooledData
 from mlatem.factorization.scoring import Penalty, fit
@@ -98,7 +98,7 @@ def test_thinnings_with_fewer_zeros_are_filled_with_rows_that_do_nothing():
 
 
 def test_gradient_and_errors_are_those_of_the_pooled_spectra():
-    reduced, slope, errors = reduced_information(exact(), ABUNDANCE, WEIGHT)
+    reduced, slope, errors = reduced_likelihood(exact(), ABUNDANCE, WEIGHT)
     assert np.all(np.linalg.eigvalsh(reduced) > 0)
     assert np.abs(slope).max() < 1e-6 * np.diag(reduced).max()
     share = ABUNDANCE[:, 0] ** 2 @ (COLUMNS[0] ** 2 / exact().counts).sum(axis=1)
