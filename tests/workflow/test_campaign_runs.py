@@ -182,6 +182,14 @@ def test_a_new_thickness_reruns_only_what_depends_on_it(mended):
     assert not re.search(r"output: results/other/", text)
 
 
+def test_a_changed_heading_redoes_pages_only(mended):
+    folder, _, _ = mended
+    write_sheet(folder, [row("good", "raw/good.hspy"), row("other", "raw/good.hspy")])
+    config = folder / "config" / "config.yaml"
+    config.write_text("factorize:\n  n_thinnings: 2\nreport:\n  title: Night shift\n")
+    assert planned(folder) <= {"all", "index", "report"}
+
+
 def test_new_priors_rerun_from_the_factorisation_on(mended):
     folder, _, _ = mended
     priors = folder / "config" / "priors.yaml"
@@ -200,14 +208,6 @@ def test_new_priors_rerun_from_the_factorisation_on(mended):
     priors.write_text("phases:\n  oxide: {regions: {only_in: [{y: [0, 9], x: [0, 99]}]}}\n")
     (problem,) = check_campaign(folder).problems
     assert "reach out of the map of 32 rows and 40 columns" in problem
-
-
-def test_a_changed_heading_redoes_pages_only(mended):
-    folder, _, _ = mended
-    write_sheet(folder, [row("good", "raw/good.hspy"), row("other", "raw/good.hspy")])
-    config = folder / "config" / "config.yaml"
-    config.write_text("factorize:\n  n_thinnings: 2\nreport:\n  title: Night shift\n")
-    assert planned(folder) <= {"all", "index", "report"}
 
 
 @pytest.mark.parametrize(
