@@ -144,18 +144,20 @@ def _reason(
     if not doubtful.any():
         return "phases that are nowhere alone come out the same, embedded or not"
     least = int(lacking[doubtful].min())
-    if found == "WEAK" and least >= COINCIDENCE:
+    weak_by_counts = found == "WEAK" and least >= COINCIDENCE
+    named = doubtful & ((lacking == least) | (found == "CORNER") | weak_by_counts)
+    lack = "lacks" if named.sum() == 1 else "lack"
+    if weak_by_counts:
         return (
-            f"{_phases(np.flatnonzero(doubtful))}, seen nowhere alone, lack {least} or more "
+            f"{_phases(np.flatnonzero(named))}, seen nowhere alone, {lack} {least} or more "
             "elements of what is around, but the counts would rather have some of them, or the "
             "phase may occur alone"
         )
     said = {
-        "CORNER": f"lack {least} or more elements of what is around, which is no coincidence",
-        "WEAK": "lack a single element of what is around, which may be a coincidence",
+        "CORNER": f"{lack} {least} or more elements of what is around, which is no coincidence",
+        "WEAK": f"{lack} a single element of what is around, which may be a coincidence",
         "OPEN": "may hold all elements of what is around",
     }
-    named = doubtful & ((lacking == least) | (found == "CORNER"))
     return f"{_phases(np.flatnonzero(named))}, seen nowhere alone, {said[found]}"
 
 
