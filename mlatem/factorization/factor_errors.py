@@ -80,7 +80,7 @@ def factor_errors(
     followed = -tangent @ np.linalg.solve(tangent.T @ of_weight @ tangent, tangent.T @ across)
     of_factors = reduced[n_weights:, n_weights:] + across.T @ followed
     of_factors = 0.5 * (of_factors + of_factors.T)
-    prior = np.diag(model.precision)
+    prior = model.precision
     posterior = np.linalg.inv(of_factors + prior)
     response = followed.reshape(*weight.shape, -1)
     # Spectra add up to one also with other factors.
