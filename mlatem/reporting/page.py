@@ -73,7 +73,7 @@ def render_report(inputs: ReportInputs) -> RenderedReport:
         acquisition=tables.acquisition_rows(inputs.acquisition),
         calibration=tables.calibration_rows(inputs.calibration),
         detectors=detector_rows(inputs.calibration),
-        factors=factor_rows(inputs.calibration),
+        factors=factor_rows(inputs.calibration, inputs.factorization),
         found=tables.element_rows(inputs.calibration),
         solve=tables.solve_rows(inputs.factorization),
         priors=tables.prior_rows(inputs.factorization),
