@@ -21,6 +21,7 @@ from mlatem.factorization.abundances import (
     PixelAbundances,
     dominant,
     fit_abundances,
+    fit_other,
     fit_where_allowed,
 )
 from mlatem.factorization.outliers import (
@@ -73,6 +74,7 @@ class TileSource:
     tile_shape: tuple[int, int] = _DEFAULT_TILE
     """Rows and columns of a tile; whole shards for a store."""
     threads: int = 1
+    """Tiles worked on at a time; -1 as many as there are cores."""
     progress: Progress | None = field(default=None, compare=False)
     resident: ResidentCounts | None = field(default=None, compare=False)
     """Where tiles stay once they have been read; None reads them anew in every pass."""
@@ -349,10 +351,12 @@ def abundances_pass(
     spectrum: NDArray[np.float64],
     tiles: Sequence[Tile],
     patterns: PhasePatterns | None = None,
+    other_spectrum: NDArray[np.float64] | None = None,
 ) -> Iterator[TileAbundances]:
     """Abundances in every pixel of some tiles, for phase spectra of shape (n_phases, n_energy).
 
     With patterns, for the phases in the order of the spectra, phases are only where they may be.
+    With the spectra of another answer, its abundances are fitted too, while a tile is at hand.
 
     Yields
     ------
@@ -363,10 +367,12 @@ def abundances_pass(
     def fit(tile: Tile) -> TileAbundances:
         counts = source.load(tile)
         if patterns is None:
-            result = fit_abundances(counts, spectrum)
+            allowed, result = None, fit_abundances(counts, spectrum)
         else:
             allowed = patterns.allowed[patterns.pattern.ravel()[counts.pixel]]
             result = fit_where_allowed(counts, spectrum, allowed)
+        if other_spectrum is not None:
+            result = replace(result, other=fit_other(counts, other_spectrum, allowed))
         return counts.pixel, result, dominant(counts, result.abundance)
 
     return _over(source, tiles, fit)

@@ -4,12 +4,14 @@
 from mlatem.api.denoising import denoise, reconstruct
 from mlatem.api.factorization import (
     factorize,
+    other_answer,
     patterns_of_phases,
     phases_of,
     plan_regions,
     refine,
     solve_attrs,
     solve_phases,
+    with_geometry_of,
 )
 from mlatem.api.prepare import calibrate, edxs_dictionary, identify
 from mlatem.api.priors import load_priors, named_phases
@@ -26,6 +28,7 @@ __all__ = [
     "load_priors",
     "mass_thickness",
     "named_phases",
+    "other_answer",
     "patterns_of_phases",
     "phases_of",
     "plan_regions",
@@ -35,4 +38,5 @@ __all__ = [
     "refine",
     "solve_attrs",
     "solve_phases",
+    "with_geometry_of",
 ]

@@ -32,7 +32,8 @@ from mlatem.model import (
     Factorization,
     RegionStatistics,
 )
-from mlatem.model.prior_conflicts import in_words
+from mlatem.model.other_answer import other_answer as other_answer_of
+from mlatem.model.prior_conflicts import agreed_geometry, in_words
 from mlatem.model.priors import Priors
 from mlatem.parallel import map_tiles
 from mlatem.passes import (
@@ -160,6 +161,7 @@ def phases_of(
         As `factorize`.
     """
     named, patterns = None, None
+    settings = with_geometry_of(priors, settings)
     if priors is not None:
         patterns = phase_patterns(priors, source.shape)
         named = named_phases(priors, dictionary, patterns)
@@ -178,8 +180,13 @@ def phases_of(
         threads=source.threads,
     )
     of_phases = patterns_of_phases(patterns, solution)
-    spectrum = solution.spectrum(dictionary)
-    tiles = abundances_pass(source, spectrum, source.tiles, of_phases)
+    tiles = abundances_pass(
+        source,
+        solution.spectrum(dictionary),
+        source.tiles,
+        of_phases,
+        solution.other_spectrum(dictionary),
+    )
     attrs = solve_attrs(solution, settings, None if priors is None else in_words(priors))
     return merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
 
@@ -256,6 +263,40 @@ def refine(
     tiles = abundances_pass(source, solution.coefficient @ dictionary.columns, source.tiles)
     result = merge(tiles, solution, dictionary, y_nm=start.y_nm, x_nm=start.x_nm, attrs=start.attrs)
     return result.to_dataset()
+
+
+def other_answer(factorization: xr.Dataset | Factorization) -> xr.Dataset:
+    """The other answer, where the counts leave two open, as a factorisation of its own.
+
+    Parameters
+    ----------
+    factorization : Dataset or Factorization
+        From `mlatem.factorize`, of the class OPEN.
+
+    Returns
+    -------
+    factorization : Dataset
+        As from `factorize`, for `mlatem.quantify` and all else; phases in the same order, without
+        standard deviations.
+
+    Raises
+    ------
+    InputError
+        If there is one answer only.
+    """
+    return other_answer_of(factorization_record(factorization)).to_dataset()
+
+
+def with_geometry_of(priors: Priors | None, settings: _settings.Factorize) -> _settings.Factorize:
+    """Settings with the reading of the map that priors tell.
+
+    Raises
+    ------
+    ConfigError
+        If the settings say another one.
+    """
+    told = agreed_geometry(priors, settings.geometry, "factorize.geometry")
+    return settings.model_copy(update={"geometry": told})
 
 
 def plan_regions(
@@ -335,7 +376,7 @@ def solve_attrs(
     return {
         "settings": settings.model_dump(mode="json"),
         "priors": {name: list(words) for name, words in (priors or {}).items()},
-        "decisions": [d.to_dict() for d in verdicts.decisions(solution, settings)],
+        "decisions": [d.to_dict() for d in verdicts.decisions(solution, settings, priors)],
         "verdicts": [v.to_dict() for v in verdicts.verdicts(solution)],
     }
 

@@ -52,7 +52,8 @@ def merge(
     covariance = np.full((n_pixels, n_phases, n_phases), np.nan, dtype=np.float32)
     deviance = np.zeros(n_pixels, dtype=np.float32)
     unbounded = np.zeros((n_pixels, n_phases), dtype=np.float32)
-    n_unconverged = 0
+    other, other_deviance = np.zeros_like(abundance), np.zeros_like(deviance)
+    has_other, n_unconverged = True, 0
     sums = DominantSums.zero(n_phases, dictionary.energy.size)
     for pixel, part, part_sums in tiles:
         _check_inside(pixel, n_pixels)
@@ -61,6 +62,9 @@ def merge(
         covariance[pixel] = part.covariance
         deviance[pixel] = part.deviance
         unbounded[pixel] = part.unbounded
+        has_other = has_other and part.other is not None
+        if part.other is not None:
+            other[pixel], other_deviance[pixel] = part.other.abundance, part.other.deviance
         n_unconverged += int(np.count_nonzero(~part.converged))
         sums = sums + part_sums
     if np.any(seen != 1):
@@ -91,6 +95,8 @@ def merge(
         leeway=solution.leeway,
         ambiguity=solution.ambiguity,
         abundance_smooth=maps if smooth is None else smooth,
+        alternative_abundance=other.reshape(maps.shape) if has_other else None,
+        alternative_deviance=other_deviance.reshape(shape) if has_other else None,
         attrs=_attrs(attrs or {}, solution, n_unconverged, n_pixels),
     )
 

@@ -28,6 +28,10 @@ _LEEWAY = {
 }
 
 
+#: Maps that a factorisation may lack.
+_OPTIONAL = ("abundance_smooth", "alternative_abundance", "alternative_deviance")
+
+
 @dataclass(frozen=True)
 class Factorization:
     """Phases of a spectrum image: compositions, spectra, abundance maps and their uncertainties.
@@ -69,6 +73,11 @@ class Factorization:
     abundance_smooth: NDArray[np.float32] | None = None
     """Shape (ny, nx, n_phases); averaged over similar neighbours, expected counts. Nearer to the
     truth than `abundance` where a neighbourhood is uniform, but without standard deviations."""
+    alternative_abundance: NDArray[np.float32] | None = None
+    """Shape (ny, nx, n_phases); by the other answer, expected counts; None where one answer is
+    given only. Its compositions are `ambiguity.alternative_coefficient`."""
+    alternative_deviance: NDArray[np.float32] | None = None
+    """Shape (ny, nx); of the other answer."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -104,8 +113,7 @@ class Factorization:
         """
         if self.ambiguity is None:
             return self.spectrum
-        other = np.einsum("kj,kje->ke", self.ambiguity.alternative_coefficient, self.columns)
-        return np.asarray(other / other.sum(axis=1, keepdims=True))
+        return self.ambiguity.other_spectrum(self.columns)
 
     @property
     def columns(self) -> NDArray[np.float64]:
@@ -154,6 +162,9 @@ class Factorization:
             expected["phase_columns"] = (k, m, n_energy)
         if self.abundance_smooth is not None:
             expected["abundance_smooth"] = (ny, nx, k)
+        if self.alternative_abundance is not None:
+            expected["alternative_abundance"] = (ny, nx, k)
+            expected["alternative_deviance"] = (ny, nx)
         if self.leeway is not None and self.leeway.coefficient.shape[1:] != (k, m):
             raise InputError(
                 f"factorization: the leeway is of {self.leeway.coefficient.shape[1:]} phases and "
@@ -162,9 +173,10 @@ class Factorization:
         if self.ambiguity is not None:
             self.ambiguity.validate(k, m)
         for name, shape in expected.items():
-            if getattr(self, name).shape != shape:
+            if np.shape(getattr(self, name)) != shape:
                 raise InputError(
-                    f"factorization: {name} has shape {getattr(self, name).shape}, expected {shape}"
+                    f"factorization: {name} has shape {np.shape(getattr(self, name))}, expected "
+                    f"{shape}"
                 )
         for name in ("coefficient", "abundance", "deviance"):
             if not np.all(np.isfinite(getattr(self, name))):
@@ -233,6 +245,9 @@ class Factorization:
             dataset.attrs["ambiguity"] = json.dumps(self.ambiguity.to_attrs())
         if self.abundance_smooth is not None:
             dataset["abundance_smooth"] = (("y", "x", "phase"), self.abundance_smooth)
+        if self.alternative_abundance is not None:
+            dataset["alternative_abundance"] = (("y", "x", "phase"), self.alternative_abundance)
+            dataset["alternative_deviance"] = (("y", "x"), self.alternative_deviance)
         return dataset
 
     @classmethod
@@ -281,9 +296,7 @@ class Factorization:
                 if "ambiguity" in dataset.attrs
                 else None
             ),
-            abundance_smooth=(
-                dataset["abundance_smooth"].values if "abundance_smooth" in dataset else None
-            ),
+            **{name: dataset[name].values for name in _OPTIONAL if name in dataset},
         )
 
 

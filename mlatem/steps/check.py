@@ -23,7 +23,7 @@ from mlatem.io.store import load_spectrum_image, open_store
 from mlatem.io.validate import validate_store
 from mlatem.model import Acquisition
 from mlatem.model.acquisition import FIELDS
-from mlatem.model.prior_conflicts import check_statements
+from mlatem.model.prior_conflicts import agreed_geometry, check_statements
 from mlatem.model.priors import Priors
 from mlatem.sheet import DatasetRow
 from mlatem.steps.progress import progress
@@ -115,6 +115,7 @@ def _check_priors(
     ------
     ConfigError, InputError
     """
+    agreed_geometry(priors, row.geometry or "auto", "the column geometry")
     n_phases = row.n_phases or settings.n_phases
     if isinstance(n_phases, int) and len(priors.phases) > n_phases:
         raise ConfigError(

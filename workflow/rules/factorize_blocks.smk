@@ -68,7 +68,7 @@ rule solve_compositions:
     threads: 2
     params:
         priors=lambda wildcards: CAMPAIGN.priors_path(wildcards.dataset),
-        row=row("dataset", "path", "n_phases"),
+        row=row("dataset", "path", "n_phases", "geometry"),
         edxs=section("edxs"),
         factorize=section("factorize"),
     script:
