@@ -42,6 +42,11 @@ class Campaign:
         cell = self.rows[dataset].get("priors", "").strip()
         return str(self.root / cell) if cell else None
 
+    def mask_path(self, dataset: str) -> str | None:
+        """The mask of a dataset as the sheet names it, whether it exists or not."""
+        cell = self.rows[dataset].get("mask", "").strip()
+        return str(self.root / cell) if cell else None
+
     def cells(self, dataset: str, columns: Sequence[str]) -> dict[str, str]:
         """The named cells of a dataset's row; columns that the sheet lacks are left out."""
         row = self.rows[dataset]

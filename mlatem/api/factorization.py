@@ -2,6 +2,7 @@
 """Phases: compositions, spectra and abundance maps."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -166,7 +167,7 @@ def phases_of(
         patterns = phase_patterns(priors, source.shape)
         named = named_phases(priors, dictionary, patterns)
     axes = basis.axes * basis.weights
-    plan = plan_regions(total_counts, source.shape, settings)
+    plan = plan_regions(total_counts, source.n_pixels, settings)
     centroids = centroids_pass(source, axes, plan)
     search = plan_search(basis, dictionary, plan, source.shape)
     shared, outliers = regions_pass(source, axes, centroids, plan, search, source.tiles, patterns)
@@ -188,7 +189,7 @@ def phases_of(
         solution.other_spectrum(dictionary),
     )
     attrs = solve_attrs(solution, settings, None if priors is None else in_words(priors))
-    return merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
+    return merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs, mask=source.mask)
 
 
 def refine(
@@ -207,7 +208,7 @@ def refine(
     Parameters
     ----------
     data : SpectrumImage, Dataset, DataTree or array of shape (ny, nx, n_energy)
-        The counts that were factorised.
+        The counts that were factorised; the mask is the factorisation's.
     factorization : Dataset or Factorization
         From `mlatem.factorize`.
     max_rounds : int, optional
@@ -239,7 +240,7 @@ def refine(
             "without `priors` first"
         )
     dictionary = start.dictionary
-    source = tile_source(data, dictionary, **options).kept_in_memory()
+    source = replace(tile_source(data, dictionary, **options), mask=start.mask).kept_in_memory()
     scale = dictionary.columns.sum(axis=1)
     columns = dictionary.columns / scale[:, None]
     weight = start.coefficient * scale
@@ -261,7 +262,15 @@ def refine(
         reason=found.reason,
     )
     tiles = abundances_pass(source, solution.coefficient @ dictionary.columns, source.tiles)
-    result = merge(tiles, solution, dictionary, y_nm=start.y_nm, x_nm=start.x_nm, attrs=start.attrs)
+    result = merge(
+        tiles,
+        solution,
+        dictionary,
+        y_nm=start.y_nm,
+        x_nm=start.x_nm,
+        attrs=start.attrs,
+        mask=source.mask,
+    )
     return result.to_dataset()
 
 
@@ -299,12 +308,10 @@ def with_geometry_of(priors: Priors | None, settings: _settings.Factorize) -> _s
     return settings.model_copy(update={"geometry": told})
 
 
-def plan_regions(
-    total_counts: float, shape: tuple[int, int], settings: _settings.Factorize
-) -> PoolingPlan:
-    """How the pixels of a map of `shape` (ny, nx) are pooled, from its counts in the window."""
+def plan_regions(total_counts: float, n_pixels: int, settings: _settings.Factorize) -> PoolingPlan:
+    """How the pixels of a map are pooled, from its counts in the window."""
     n_phases = settings.n_phases if isinstance(settings.n_phases, int) else None
-    return plan_pooling(total_counts, shape[0] * shape[1], n_phases=n_phases, options=settings)
+    return plan_pooling(total_counts, n_pixels, n_phases=n_phases, options=settings)
 
 
 def solve_phases(

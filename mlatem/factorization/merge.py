@@ -25,6 +25,7 @@ def merge(
     y_nm: NDArray[np.float64],
     x_nm: NDArray[np.float64],
     attrs: Mapping[str, Any] | None = None,
+    mask: NDArray[np.bool_] | None = None,
 ) -> Factorization:
     """Assemble the abundances of all tiles.
 
@@ -39,6 +40,8 @@ def merge(
         Positions of the map's rows and columns, nm.
     attrs : mapping, optional
         JSON-safe; what the solve itself has to say is added.
+    mask : ndarray of shape (ny, nx), bool, optional
+        True in pixels that are left out.
 
     Raises
     ------
@@ -77,8 +80,9 @@ def merge(
     smooth = None
     if solution.places is None:
         smooth = smooth_abundances(
-            unbounded.reshape(maps.shape), covariances, solution.spectrum(dictionary)
+            unbounded.reshape(maps.shape), covariances, solution.spectrum(dictionary), mask=mask
         )
+    n_used = n_pixels if mask is None else int(np.count_nonzero(~mask))
     return Factorization(
         dictionary=dictionary,
         coefficient=solution.coefficient,
@@ -95,9 +99,10 @@ def merge(
         leeway=solution.leeway,
         ambiguity=solution.ambiguity,
         abundance_smooth=maps if smooth is None else smooth,
+        attrs=_attrs(attrs or {}, solution, n_unconverged, n_used),
         alternative_abundance=other.reshape(maps.shape) if has_other else None,
         alternative_deviance=other_deviance.reshape(shape) if has_other else None,
-        attrs=_attrs(attrs or {}, solution, n_unconverged, n_pixels),
+        mask=mask,
     )
 
 

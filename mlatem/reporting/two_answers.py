@@ -106,6 +106,7 @@ def abundance_pictures(factorization: Factorization, *, dpi: int) -> dict[str, P
                 limits=(0.0, top if top > 0 else 1.0),
                 colormap=abundance_colormap(phase),
                 side_in=_SIDE_IN,
+                mask=factorization.mask,
             )
             text = f"abundance map of {title}, in counts"
             pictures[f"{name}_answer_{phase + 1}"] = finish(figure, dpi=dpi, text=text)

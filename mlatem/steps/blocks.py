@@ -81,7 +81,7 @@ def place_regions(
     basis, total_counts = load_lowrank(lowrank, dictionary)
     axes = basis.axes * basis.weights
     source = _source(store, dictionary.first_channel, axes.shape[1], threads)
-    plan = api.plan_regions(total_counts, source.shape, settings)
+    plan = api.plan_regions(total_counts, source.n_pixels, settings)
     search = plan_search(basis, dictionary, plan, source.shape)
     with progress("place regions") as advance:
         centroids = centroids_pass(_with_progress(source, advance), axes, plan)
@@ -285,6 +285,7 @@ def merge(
         y_nm=image.y_nm,
         x_nm=image.x_nm,
         attrs=api.solve_attrs(known.solution, known.settings, known.priors),
+        mask=image.mask,
     )
     save_dataset(result.to_dataset(), factorization)
 
@@ -311,6 +312,7 @@ def _source(store: Path_, first_channel: int, n_energy: int, threads: int) -> Ti
         label=str(store),
         tile_shape=tile_shape,
         threads=threads,
+        mask=image.mask,
     )
 
 

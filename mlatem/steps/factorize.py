@@ -67,6 +67,7 @@ def factorize(
             tile_shape=half_of_shard(tile_shape),
             threads=threads,
             progress=advance,
+            mask=image.mask,
         )
         result = api.phases_of(
             source.kept_in_memory(),

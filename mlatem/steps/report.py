@@ -35,6 +35,8 @@ from mlatem.model import (
     Verdict,
 )
 from mlatem.physics.dictionary import dictionary_from_calibration
+from mlatem.preparation import decisions_of as preprocessing_decisions
+from mlatem.preparation import verdicts_of as preprocessing_verdicts
 from mlatem.preprocessing.poisson_fit import fit_counts
 from mlatem.quantification.verdicts import decisions as quantification_decisions
 from mlatem.quantification.verdicts import verdicts as quantification_verdicts
@@ -172,11 +174,13 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
         sum_fit=_sum_fit(image.energy, calibration, settings),
         basis=basis,
         decisions=(
+            *preprocessing_decisions(image),
             *_decisions(calibration, lowrank, factorization),
             *quantification_decisions(table),
         ),
         verdicts=(
             *raw_verdicts(image),
+            *preprocessing_verdicts(image),
             *calibration.verdicts,
             *(Verdict(**verdict) for verdict in factorization.attrs["verdicts"]),
             rare_verdict(rare),

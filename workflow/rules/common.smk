@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 from mlatem import campaign
 from mlatem.errors import MlatemError
 from mlatem.io.priors import files_of, places_of
-from mlatem.sheet import ACQUISITION_COLUMNS, AXES_COLUMNS
+from mlatem.sheet import ACQUISITION_COLUMNS, AXES_COLUMNS, PIXEL_COLUMNS
 
 try:
     CAMPAIGN = campaign.load(config)
@@ -26,6 +26,12 @@ def raw_files(wildcards):
     return [
         path for path in CAMPAIGN.raw_paths(wildcards.dataset) if Path(path).exists()
     ]
+
+
+def mask_file(wildcards):
+    """The mask of a dataset if it exists; the convert job names one that is missing."""
+    path = CAMPAIGN.mask_path(wildcards.dataset)
+    return [path] if path and Path(path).exists() else []
 
 
 def factor_and_detector_files(wildcards):

@@ -5,6 +5,7 @@ rule convert:
     """Raw vendor file to a chunked store."""
     input:
         raw_files,
+        mask_file,
     output:
         directory("results/{dataset}/spim.zarr"),
     log:
@@ -12,8 +13,10 @@ rule convert:
     benchmark:
         "logs/{dataset}/convert.benchmark.tsv"
     params:
-        row=row("dataset", "path", "technique", *AXES_COLUMNS),
+        row=row("dataset", "path", "technique", *AXES_COLUMNS, *PIXEL_COLUMNS),
+        mask=lambda wildcards: CAMPAIGN.mask_path(wildcards.dataset),
         convert=section("convert"),
+        preprocess=section("preprocess"),
     script:
         "../scripts/convert.py"
 
