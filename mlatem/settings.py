@@ -19,6 +19,7 @@ from mlatem.elements import check_symbols
 from mlatem.errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0)]
+Spatial = Literal["wavelet", "total_variation", "none"]
 
 
 class _Record(BaseModel):
@@ -214,10 +215,27 @@ class Identify(_Record):
 class Denoise(_Record):
     """Low-rank product: serves seeds, rank and viewing; the factorisation sees raw counts."""
 
+    method: Literal["low_rank", "binning", "none"] = Field(
+        "low_rank",
+        description="What is looked at: spectra of low rank, sums over neighbouring pixels and "
+        "channels (exact Poisson counts), or the counts as they are.",
+    )
     rank: Literal["edge"] | Annotated[int, Field(ge=1)] = Field(
         "edge", description="Number of axes: by the noise edge, or a number."
     )
     max_rank: int = Field(20, ge=1, description="Most axes that are kept.")
+    spatial: Spatial = Field(
+        "wavelet",
+        description="Smoothing of the score maps that are looked at: wavelet shrinkage, "
+        "total_variation or none. Pixels that stand out stay as they are.",
+    )
+    bin_px: int = Field(2, ge=1, description="Rows and columns of pixels that binning adds up.")
+    bin_channels: int = Field(1, ge=1, description="Channels that binning adds up.")
+    held_out: bool = Field(
+        True,
+        description="Denoise one half of the photons and compare with the other; another two "
+        "passes over the counts.",
+    )
 
 
 class Factorize(_Record):

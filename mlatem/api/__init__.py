@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The functions of `import mlatem`: arrays and datasets in, datasets out, no file written."""
 
-from mlatem.api.denoising import denoise, reconstruct
+from mlatem.api.denoising import denoise
 from mlatem.api.factorization import (
     factorize,
     other_answer,
@@ -17,6 +17,7 @@ from mlatem.api.prepare import calibrate, edxs_dictionary, identify
 from mlatem.api.priors import load_priors, named_phases
 from mlatem.api.quantification import mass_thickness, quantify, quantify_pixels
 from mlatem.api.rare_phases import find_rare_phases
+from mlatem.api.reconstruction import reconstruct
 
 __all__ = [
     "calibrate",

@@ -182,6 +182,7 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
             *raw_verdicts(image),
             *preprocessing_verdicts(image),
             *calibration.verdicts,
+            *(Verdict(**verdict) for verdict in lowrank.attrs["verdicts"]),
             *(Verdict(**verdict) for verdict in factorization.attrs["verdicts"]),
             rare_verdict(rare),
             *quantification_verdicts(table),
@@ -215,7 +216,7 @@ def _sum_fit(
 def _decisions(
     calibration: Calibration, lowrank: xr.Dataset, factorization: Factorization
 ) -> tuple[Decision, ...]:
-    found = [lowrank.attrs["decision"], *factorization.attrs["decisions"]]
+    found = [*lowrank.attrs["decisions"], *factorization.attrs["decisions"]]
     return (*calibration.decisions, *(Decision(**decision) for decision in found))
 
 
