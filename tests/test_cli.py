@@ -40,6 +40,8 @@ COMMANDS = [
     "check",
     "init",
     "schema",
+    "status",
+    "profile",
 ]
 
 
@@ -99,6 +101,7 @@ def test_identify_lists_elements_of_store_and_file(results, raw):
 
 def test_every_command_is_tested_here():
     names = [command.callback.__name__.replace("_", "-") for command in app.registered_commands]
+    names += [str(group.name) for group in app.registered_groups]
     assert sorted(names) == sorted(COMMANDS)
 
 

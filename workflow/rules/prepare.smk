@@ -11,6 +11,9 @@ rule convert:
         "logs/{dataset}/convert.log",
     benchmark:
         "logs/{dataset}/convert.benchmark.tsv"
+    resources:
+        mem_mb=memory("convert"),
+        runtime=minutes("convert"),
     params:
         row=row("dataset", "path", "technique", *AXES_COLUMNS),
         convert=section("convert"),
@@ -30,6 +33,9 @@ rule calibrate:
     benchmark:
         "logs/{dataset}/calibrate.benchmark.tsv"
     threads: 2
+    resources:
+        mem_mb=memory("calibrate"),
+        runtime=minutes("calibrate"),
     params:
         row=row(
             "dataset",
@@ -58,6 +64,9 @@ rule denoise:
     benchmark:
         "logs/{dataset}/denoise.benchmark.tsv"
     threads: 2
+    resources:
+        mem_mb=memory("denoise"),
+        runtime=minutes("denoise"),
     params:
         edxs=section("edxs"),
         denoise=section("denoise"),
