@@ -41,6 +41,7 @@ COMMANDS = [
     "init",
     "schema",
     "status",
+    "ingest",
     "profile",
 ]
 

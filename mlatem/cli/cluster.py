@@ -32,6 +32,39 @@ def status(
         typer.echo(line)
 
 
+@command
+def ingest(
+    drop: Annotated[Path, typer.Argument(help="Folder into which new raw files come.")],
+    into: Annotated[Path, typer.Option("--into", help="Sample sheet.")] = Path(
+        "config/datasets.tsv"
+    ),
+    settle: Annotated[
+        float, typer.Option(min=0, help="Seconds for which a file has to stay unchanged.")
+    ] = 60.0,
+    marker_only: Annotated[
+        bool, typer.Option("--marker-only", help="Take files with FILE.ready or FILE.done only.")
+    ] = False,
+) -> None:
+    """Add new, complete files to a sample sheet; made for cron, prints only what is new.
+
+    Exit status: 0, also where nothing is new; 1 for an error; 3 where a file is no dataset; 75
+    where another ingest is at work.
+    """
+    from mlatem.steps import ingest as step
+
+    try:
+        report = step.ingest(drop, into, settle_s=settle, marker_only=marker_only)
+    except step.IngestBusyError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(75) from None
+    for path, name in report.taken.items():
+        typer.echo(f"took {path} as {name}")
+    for reason in report.refused.values():
+        typer.secho(f"not taken: {reason}", fg="red", err=True)
+    if report.refused:
+        raise typer.Exit(3)
+
+
 @profile.command()
 @guard
 def install(
