@@ -341,6 +341,44 @@ def read_sheet(path: str | PathLike[str]) -> dict[str, dict[str, str]]:
     return rows
 
 
+def cells_of_sheet(text: str, label: str) -> list[dict[str, str]]:
+    """Rows of a sample sheet that may have none yet, as they stand there, by column.
+
+    Raises
+    ------
+    ConfigError
+        If the first line does not name the columns.
+    """
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    table = list(csv.reader(lines, delimiter="\t"))
+    columns = [cell.strip() for cell in table[0]] if table else []
+    _check_columns(columns, label)
+    return [_row(cells, columns, label) for cells in table[1:]]
+
+
+def append_rows(text: str, rows: Sequence[Mapping[str, str]], label: str) -> str:
+    """A sample sheet with further rows, and columns where it lacks some of theirs.
+
+    What stands in the sheet stays as it is, comments included.
+
+    Raises
+    ------
+    ConfigError
+        If the first line does not name the columns.
+    """
+    cells_of_sheet(text, label)
+    lines = text.splitlines()
+    place = next(
+        number for number, line in enumerate(lines) if line.strip() and not line.startswith("#")
+    )
+    columns = [cell.strip() for cell in lines[place].split("\t")]
+    added = dict.fromkeys(name for row in rows for name in row if name not in columns)
+    columns += added
+    lines[place] = "\t".join(columns)
+    lines += ["\t".join(row.get(column, "") for column in columns) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
 def dataset_name(text: str) -> str:
     """A possible name of a dataset from any text, for example the name of a file or folder."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip("._-") or "dataset"
