@@ -193,6 +193,10 @@ class Factorization:
                 raise InputError(
                     f"factorization: {name} has shape {values.shape}, expected {shape}"
                 )
+        if (self.alternative_abundance is None) != (self.alternative_deviance is None):
+            raise InputError(
+                "factorization: the other answer has either abundances or a deviance: give both"
+            )
         for name in ("coefficient", "abundance", "deviance"):
             if not np.all(np.isfinite(getattr(self, name))):
                 raise InputError(f"factorization: {name} holds NaN or infinite values")
