@@ -74,8 +74,9 @@ def ambiguity(
     geometry = view.geometry
     alone, purity, other = geometry.is_alone[place], geometry.purity[place], view.other[place]
     scale = dictionary.columns.sum(axis=1)
+    in_view, own = np.argsort(place), data
     if data.columns.ndim == 3:
-        own = data.with_columns(data.columns[np.argsort(place)])
+        own = data.with_columns(data.columns[in_view])
         other = geometry.fit_other(own, view.other, options, constraints).weight[place]
     atoms = Atoms(dictionary.quantified, scale)
     fractions, others = atoms.fractions(weight), atoms.fractions(other)
@@ -83,10 +84,11 @@ def ambiguity(
     apart = np.degrees(spectral_angle(data.spectrum(weight), data.spectrum(other)))
     steady = bool(np.max(spread_deg) < _SPREAD_LIMIT_DEG)
     is_cheap = view.cost_nats < _COST_LIMIT_NATS + len(weight) * _COST_LIMIT_A_PHASE_NATS
+    hanging = hanging_deg(own, abundance[:, in_view], weight[in_view], atoms, constraints)[place]
     evidence = Evidence(
         lacking=lacking,
         has_own=has_own_element(fractions, abundance),
-        hangs=hanging_deg(data, abundance, weight, atoms, constraints) > _HANGING_DEG,
+        hangs=hanging > _HANGING_DEG,
         is_clear=is_cheap & (purity < _NOT_EMBEDDED),
     )
     found = _class(alone, apart, evidence, steady)
