@@ -29,6 +29,7 @@ from mlatem.factorization.pooled import (
 )
 from mlatem.factorization.prior_cost import PriorCosts, no_costs, prior_costs
 from mlatem.factorization.prior_fit import Known, matched_starts
+from mlatem.factorization.relaxed import moved, pull_taken_back
 from mlatem.factorization.solution import CompositionSolution
 from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse
 from mlatem.factorization.thinnings import averaged, combined, ordered_alike, reconciled, scatter
@@ -106,9 +107,10 @@ def solve_compositions(
     -----
     For each thinning: successive projection on the low-rank region spectra, maximum likelihood,
     successive projection on the fit, then the sparse corner of what the likelihood leaves
-    undetermined, then the mean over what is about as probable. The answers are aligned and their
-    elementwise median is taken, or the most central one where they disagree. Standard deviations
-    are those at the sparse corner. Deterministic.
+    undetermined, then the mean over what is about as probable, less what sparsity has pulled
+    against the counts. The answers are aligned and their elementwise median is taken, or the most
+    central one where they disagree. Standard deviations are those at the sparse corner.
+    Deterministic.
     """
     options = options or settings.Factorize()
     thinnings = _pooled(regions, dictionary)
@@ -148,7 +150,9 @@ def solve_compositions(
     weight = sparse
     if constraints is None and not view.is_alone.all():
         means = averaged(thinnings, answers, _penalized(dictionary), options)
-        weight = combined(means, thinnings[0], 0)
+        pulled = view.pulled(thinnings[0].spectrum(sparse))
+        step = pull_taken_back(thinnings, answers, pulled, options)
+        weight = combined(moved(means, step), thinnings[0], 0)
     scale = np.broadcast_to(columns.sum(axis=-1), weight.shape)
     n_failed = sum(not answer.converged for answer in answers)
     solution = CompositionSolution(
@@ -159,7 +163,7 @@ def solve_compositions(
         n_carried=n_carried,
         n_rounds=sum(len(answer.loss) for answer in answers),
         converged=n_failed == 0,
-        reason=_reason(n_failed, len(answers), options),
+        reason=_reason(n_failed, len(answers), n_phases, options),
         phase_columns=None if own_columns is None else columns,
         leeway=_leeway(thinnings, weights, scale, options, known, columns, of_factors),
         line_factors=line_factors,
@@ -337,19 +341,25 @@ def _neighbours(
     )
 
 
-def _reason(n_failed: int, n_thinnings: int, options: settings.Factorize) -> str:
+def _reason(n_failed: int, n_thinnings: int, n_phases: int, options: settings.Factorize) -> str:
     if n_failed == 0:
         return ""
     return (
         f"{n_failed} of {n_thinnings} thinnings still moved after {options.max_rounds} rounds a "
-        "fit: raise factorize.max_rounds, or ask for fewer phases"
+        f"fit: raise factorize.max_rounds, {_or_fewer(n_phases)}"
     )
+
+
+def _or_fewer(n_phases: int) -> str:
+    """What else to do where a fit fails: one phase cannot be made fewer."""
+    return "or ask for fewer phases" if n_phases > 1 else "or check the dictionary's columns"
 
 
 def _check_finite(solution: CompositionSolution) -> None:
     for name in ("coefficient", "coefficient_covariance", "loss", "spread_deg"):
         if not np.all(np.isfinite(getattr(solution, name))):
+            fewer = "ask for fewer phases, or " if solution.n_phases > 1 else ""
             raise ConvergenceError(
                 f"the compositions of {solution.n_phases} phases ended in {name} that is not "
-                "finite: ask for fewer phases, or check the dictionary's columns"
+                f"finite: {fewer}check the dictionary's columns"
             )
