@@ -35,14 +35,13 @@ _COLORS = {
 }
 
 
-def picture(path: Path) -> None:
-    """Write the picture, and print the numbers in it."""
+def picture(path: Path, folder: Path) -> None:
+    """Write the picture, with the simulated map in `folder`, and print the numbers in it."""
     sheet = read_sheet(DEMO / "config" / "datasets.tsv")
     row, known = (DatasetRow.from_strings(sheet[n]) for n in ("inclusions", "inclusions-known"))
-    with tempfile.TemporaryDirectory() as folder:
-        mlatem.simulate(DEMO / "inclusions.yaml", folder, name="map")
-        tree = mlatem.read(Path(folder) / "map.hspy")
-        truth = load_dataset(Path(folder) / "map_truth.zarr").load()
+    mlatem.simulate(DEMO / "inclusions.yaml", folder, name="map")
+    tree = mlatem.read(folder / "map.hspy")
+    truth = load_dataset(folder / "map_truth.zarr")
     calibration = mlatem.calibrate(tree, row.elements, thickness_nm=row.thickness_nm)
     dictionary = mlatem.edxs_dictionary(tree, calibration)
     blind, settled = (
@@ -109,7 +108,9 @@ def _points(axes: Axes, elements: list[str], truth: np.ndarray, tables: dict) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--folder", type=Path, default=Path("docs/images"))
-    picture(parser.parse_args().folder / "ambiguity-demo.png")
+    path = parser.parse_args().folder / "ambiguity-demo.png"
+    with tempfile.TemporaryDirectory() as folder:
+        picture(path, Path(folder))
 
 
 if __name__ == "__main__":

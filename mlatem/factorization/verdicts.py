@@ -20,8 +20,6 @@ _NAMED_FACTORS = 4
 _MEANING = {
     "PURE": "every phase occurs alone somewhere: its composition is that of places without the "
     "others",
-    "CORNER": "phases that nowhere occur alone are told from what is around them by elements that "
-    "they lack",
     "WEAK": "what a phase that nowhere occurs alone shares with what is around it rests on a "
     "single element",
     "OPEN": "the counts allow other compositions too: see both answers in the report",
@@ -91,7 +89,8 @@ def _openness(opened: Ambiguity) -> Verdict:
     if opened.is_given:
         message = f"{opened.reason}; by itself, the map would be {opened.geometry_class}"
     else:
-        message = f"{opened.geometry_class}: {_MEANING[opened.geometry_class]}{settle}"
+        meaning = _MEANING.get(opened.geometry_class, opened.reason)
+        message = f"{opened.geometry_class}: {meaning}{settle}"
     return Verdict(
         "geometry",
         float(100 * opened.purity.min()),
