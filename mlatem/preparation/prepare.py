@@ -16,6 +16,7 @@ from mlatem.preparation.cuts import binned, crop_of, cropped
 from mlatem.preparation.drift import without_drift
 from mlatem.preparation.notes import with_map
 from mlatem.preparation.pixels import masked, without_bad_pixels
+from mlatem.preparation.spikes import CountsWithoutSpikes, with_spikes_noted, without_spikes
 from mlatem.settings import Preprocess
 
 
@@ -25,9 +26,13 @@ class Prepared:
 
     signals: RawSignals
     settings: Preprocess
+    spikes: CountsWithoutSpikes | None = None
+    """Where spikes are replaced, those of the part of the map that has been read."""
 
     def review(self, image: SpectrumImage, totals: NDArray[np.int64]) -> SpectrumImage:
-        """The X-ray map with its bad pixels masked, once the counts of its pixels are known."""
+        """The X-ray map with its spikes noted and its bad pixels masked, once it has been read."""
+        if self.spikes is not None:
+            image = with_spikes_noted(image, self.spikes)
         return without_bad_pixels(image, totals, self.settings.bad_pixels)
 
 
@@ -36,7 +41,7 @@ def prepare(
     settings: Preprocess,
     mask: str | PathLike[str] | NDArray[np.bool_] | None = None,
 ) -> Prepared:
-    """Correct drift, mask, crop and sum channels; counts are read for the drift only.
+    """Correct drift, mask, crop, replace spikes and sum channels; only the drift reads counts.
 
     Parameters
     ----------
@@ -67,9 +72,12 @@ def prepare(
         signals = with_map(signals, masked(_map(signals), values, label))
     if crop is not None:
         signals = cropped(signals, whole.shape[:2], crop)
+    spikes = None
+    if settings.spikes:
+        signals, spikes = without_spikes(signals, _map(signals), settings.spike_false_alarm, label)
     if settings.energy_bin > 1:
         signals = binned(signals, _map(signals), settings.energy_bin, label)
-    return Prepared(signals, settings)
+    return Prepared(signals, settings, spikes)
 
 
 def _map(signals: RawSignals) -> SpectrumImage:
