@@ -120,9 +120,9 @@ def with_spikes_noted(image: SpectrumImage, counts: CountsWithoutSpikes) -> Spec
         f"{n_found} single values far above the channels and pixels around were replaced by the "
         "median of the pixels around",
     )
-    decision = Decision(
-        "convert", f"{n_found} spikes replaced", "beyond chance", "preprocess.spikes"
-    )
+    choice = f"{n_found} spikes replaced" if n_found else "no spike to replace"
+    reason = "compared with the channels and the pixels around, beyond chance"
+    decision = Decision("convert", choice, reason, "preprocess.spikes")
     # Row, column and channel of the stored map before channels are summed, counts, replacement.
     table = [[*place, *values] for place, values in sorted(counts.found.items())]
     return noted(image, [decision], [verdict], spikes=table)
