@@ -80,6 +80,21 @@ class Preprocess(_Record):
         "neighbours; or hot ones too, of which bright particles of one pixel cannot be told.",
     )
 
+    spikes: bool = Field(
+        False,
+        description="Replace single values far above the channels and the pixels around them by "
+        "the median of these pixels.",
+    )
+    spike_false_alarm: float = Field(
+        0.01, gt=0, lt=100, description="Spikes of a whole map that noise alone would give."
+    )
+    drift: Literal["off", "auto", "image", "counts"] = Field(
+        "off",
+        description="Frames moved onto each other by whole pixels, where the file tells them "
+        "apart: found on the electron image of each frame, on its counts, or auto on the image "
+        "where there is one.",
+    )
+
     @field_validator("crop_y", "crop_x")
     @classmethod
     def _check_crop(cls, crop: tuple[int, int] | None) -> tuple[int, int] | None:

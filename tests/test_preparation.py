@@ -16,6 +16,7 @@ from mlatem.io.validate import validate_store
 from mlatem.model import Acquisition, SpectrumImage, Value
 from mlatem.physics.dose import electrons_per_pixel
 from mlatem.preparation import decisions_of, prepare, verdicts_of
+from mlatem.preparation.spikes import CountsWithoutSpikes
 from mlatem.settings import Preprocess, parse, with_crop
 from mlatem.sheet import DatasetRow
 from mlatem.steps.check import check_campaign
@@ -200,3 +201,59 @@ def test_a_mask_that_does_not_fit_is_seen_before_the_campaign_runs(counts, tmp_p
     assert "crop_y keeps 0 to 200" in wide
     assert "the mask has shape (3, 4)" in odd
     assert "no such mask" in none
+
+
+@pytest.fixture
+def spiked(counts):
+    """Counts with spikes, some of them at the borders of shards, and where they are."""
+    counts = counts.astype(np.uint16)
+    places = [(0, 0, 3), (127, 40, 50), (128, 40, 99), (149, 69, 0), (60, 10, 51), (61, 11, 51)]
+    for place in places:
+        counts[place] = 300
+    return counts, places
+
+
+def test_spikes_are_replaced_and_kept_in_the_details(spiked, tmp_path):
+    counts, places = spiked
+    settings = WHOLE.model_copy(update={"spikes": True})
+    image = stored(RawSignals((image_of(counts),)), tmp_path, settings)
+    table = image.attrs["preprocess"]["spikes"]
+    assert sorted(tuple(row[:3]) for row in table) == sorted(places)
+    found = np.asarray(image.counts).astype(int)
+    assert found.max() < 20
+    for *place, value, replacement in table:
+        assert (value, replacement) == (300, found[tuple(place)])
+        assert replacement <= 2
+        found[tuple(place)] = value
+    np.testing.assert_array_equal(found, counts)
+    (verdict,) = verdicts_of(image)
+    assert (verdict.value, verdict.status) == (6, "good")
+
+
+@pytest.mark.parametrize("step", [(7, 9, 13), (1, 1, 1000), (150, 70, 5)])
+def test_regions_change_nothing(spiked, step):
+    counts, places = spiked
+    whole = CountsWithoutSpikes(counts, 0.01)
+    expected = np.asarray(whole)
+    assert set(whole.found) == set(places)
+    parts = CountsWithoutSpikes(counts, 0.01)
+    for y in range(100, 150, step[0]):
+        for x in range(30, 50, step[1]):
+            for c in range(0, SHAPE[2], step[2]):
+                region = tuple(slice(a, a + n) for a, n in zip((y, x, c), step, strict=True))
+                np.testing.assert_array_equal(parts[region], expected[region])
+
+
+def test_spikes_are_looked_for_before_channels_are_summed(spiked, tmp_path):
+    counts, places = spiked
+    settings = Preprocess(crop_y=(60, 150), energy_bin=4, spikes=True, bad_pixels="none")
+    image = stored(RawSignals((image_of(counts),)), tmp_path, settings)
+    kept = sorted((y - 60, x, c) for y, x, c in places if y >= 60)
+    assert sorted(tuple(r[:3]) for r in image.attrs["preprocess"]["spikes"]) == kept
+    assert np.asarray(image.counts).max() < 40
+
+
+def test_spikes_where_frames_are_stored_apart(counts):
+    signals = RawSignals((image_of(counts),), splits=(Split("frame", (1,), (counts,)),))
+    with pytest.raises(InputError, match="spikes cannot be replaced"):
+        prepare(signals, WHOLE.model_copy(update={"spikes": True}))

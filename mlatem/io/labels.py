@@ -116,6 +116,7 @@ def image_from_frame(frame: xr.Dataset, counts: Any) -> SpectrumImage:
     """The inverse of `spectrum_frame`, with the counts given."""
     technique = frame.attrs["technique"]
     spectral = "energy" if technique == "edxs" else "energy_loss"
+    mask = frame[MASK].transpose("y", "x", missing_dims="ignore") if MASK in frame else None
     return SpectrumImage(
         counts=counts,
         energy=np.asarray(frame[spectral].values, dtype=float),
@@ -125,7 +126,7 @@ def image_from_frame(frame: xr.Dataset, counts: Any) -> SpectrumImage:
         acquisition=Acquisition.from_attrs(frame.attrs["acquisition"]),
         name=frame.attrs["name"],
         attrs=frame.attrs["details"],
-        mask=frame[MASK].to_numpy().astype(bool) if MASK in frame else None,
+        mask=None if mask is None else mask.to_numpy().astype(bool),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlatem.errors import InputError, ReadError
+from mlatem.errors import ReadError
 
 _IMAGES = (".png", ".tif", ".tiff")
 _MEND = "Save an array of numpy (.npy) or a gray image (.png, .tif) of the size of the map"
@@ -65,22 +65,3 @@ def _values(path: Path) -> NDArray[Any]:
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         words = " ".join(str(error).split())
         raise ReadError(str(path), f"mask cannot be read ({words})", _MEND) from error
-
-
-def cropped_mask(
-    mask: NDArray[np.bool_], shape: tuple[int, int], crop: tuple[slice, slice], label: str
-) -> NDArray[np.bool_] | None:
-    """The part of a mask of the whole map that lies in a cropped one; None where it is empty.
-
-    Raises
-    ------
-    InputError
-        If the mask has not the `shape` (ny, nx) of the whole map.
-    """
-    if mask.shape != shape:
-        raise InputError(
-            f"{label}: the mask has shape {mask.shape}, but the map of the file has {shape[0]} "
-            f"rows and {shape[1]} columns: draw it on the whole map, before any cropping"
-        )
-    part = mask[crop]
-    return part if part.any() else None

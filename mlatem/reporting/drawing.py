@@ -7,10 +7,9 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Colormap
+from matplotlib.colors import Colormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
@@ -35,6 +34,8 @@ _SHORTEST_SIDE = 0.22
 _SHORT_BAR = 0.8
 
 _CSS_PX_PER_INCH = 96
+#: Dots along the longer side of a map from which strokes are made, and from stroke to stroke.
+_HATCH_DOTS, _HATCH_STEP = 480, 9
 
 
 @dataclass(frozen=True)
@@ -165,15 +166,17 @@ def _show(
 
 
 def _hatch(axes: Axes, mask: NDArray[np.bool_]) -> None:
-    """Hatch pixels; also single ones, whose centre a contour would only touch."""
+    """Hatch pixels; single ones too, as long as pixels are not smaller than dots on the page."""
     ny, nx = mask.shape
-    repeated = np.pad(mask.repeat(3, axis=0).repeat(3, axis=1).astype(float), 1, mode="edge")
-    y = (np.arange(3 * ny + 2) - 1) / 3 - 1 / 3
-    x = (np.arange(3 * nx + 2) - 1) / 3 - 1 / 3
-    with rc_context({"hatch.linewidth": 0.6, "hatch.color": INK}):
-        axes.contourf(x, y, repeated, levels=[0.5, 1.5], colors=[NONE], hatches=["/////"])
-    axes.set_xlim(-0.5, nx - 0.5)
-    axes.set_ylim(ny - 0.5, -0.5)
+    rows, columns = (max(1, round(_HATCH_DOTS * n / max(ny, nx))) for n in (ny, nx))
+    y = ((np.arange(rows) + 0.5) * ny / rows).astype(int)
+    x = ((np.arange(columns) + 0.5) * nx / columns).astype(int)
+    is_stroke = np.add.outer(np.arange(rows), np.arange(columns)) % _HATCH_STEP < 2
+    dots = np.zeros((rows, columns, 4))
+    dots[..., :3] = np.where(is_stroke[..., None], to_rgb(INK), to_rgb(NONE))
+    dots[..., 3] = mask[np.ix_(y, x)]
+    extent = (-0.5, nx - 0.5, ny - 0.5, -0.5)
+    axes.imshow(dots, extent=extent, interpolation="nearest", aspect="auto")
 
 
 def _scale_bar(axes: Axes, extent: Extent, n_across: int, *, below_fraction: float) -> None:

@@ -17,6 +17,7 @@ from mlatem.reporting.calibration import calibration_pictures, detector_rows, fa
 from mlatem.reporting.caveats import caveats
 from mlatem.reporting.colors import phase_color
 from mlatem.reporting.drawing import Extent
+from mlatem.reporting.drift import drift_picture
 from mlatem.reporting.inputs import Picture, RenderedReport, ReportInputs
 from mlatem.reporting.numbers import length, short, whole
 from mlatem.reporting.origins import origin_rows
@@ -116,6 +117,8 @@ def _pictures(inputs: ReportInputs) -> dict[str, Picture]:
     if inputs.rare is not None:
         pictures.update(rare_pictures(inputs.rare, dpi=dpi))
     pictures.update(calibration_pictures(inputs.calibration, inputs.sum_fit, dpi=dpi))
+    if inputs.drift is not None:
+        pictures["drift"] = drift_picture(inputs.drift, dpi=dpi)
     if inputs.basis is not None:
         pictures["scree"] = scree_picture(inputs.basis, dpi=dpi)
     return pictures

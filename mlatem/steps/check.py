@@ -91,6 +91,8 @@ def check_campaign(folder: str | PathLike[str]) -> Findings:
                 read_factor_table(factors).check_elements(row.elements)
             signals = _opened(campaign.raw_paths(name), row, campaign.settings.convert)
             preprocess = _settings.with_crop(campaign.settings.preprocess, row.crop)
+            # Drift is found on the counts, which are not read here.
+            preprocess = preprocess.model_copy(update={"drift": "off"})
             signals = prepare(signals, preprocess, campaign.mask_path(name)).signals
             acquisition = _of_x_rays(signals)
             lacking = _missing(acquisition, signals.group_names)

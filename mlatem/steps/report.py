@@ -35,12 +35,14 @@ from mlatem.model import (
     Verdict,
 )
 from mlatem.physics.dictionary import dictionary_from_calibration
+from mlatem.preparation import DETAILS
 from mlatem.preparation import decisions_of as preprocessing_decisions
 from mlatem.preparation import verdicts_of as preprocessing_verdicts
 from mlatem.preprocessing.poisson_fit import fit_counts
 from mlatem.quantification.verdicts import decisions as quantification_decisions
 from mlatem.quantification.verdicts import verdicts as quantification_verdicts
 from mlatem.reporting import (
+    DriftCurve,
     MassThickness,
     ReportInputs,
     SumFit,
@@ -192,7 +194,16 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
         settings=settings.report,
         mass_thickness=_mass_thickness(stored),
         rare=rare,
+        drift=_drift(image),
     )
+
+
+def _drift(image: SpectrumImage) -> DriftCurve | None:
+    found = image.attrs.get(DETAILS, {}).get("drift")
+    if found is None:
+        return None
+    curves = {name: tuple(found[name]) for name in ("y_px", "x_px", "is_used")}
+    return DriftCurve(**curves, reference=found["reference"])
 
 
 def _mass_thickness(maps: xr.Dataset) -> MassThickness | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from mlatem import api
 from mlatem.errors import InputError
@@ -134,6 +135,20 @@ def test_masked_arrays(example, scattered, result):
     counts.mask[17, 4, 5] = False
     with pytest.raises(InputError, match="mask whole pixels"):
         api.factorize(counts, example.dictionary, settings=OPTIONS)
+
+
+def test_a_variable_of_labelled_data_is_the_mask(example, scattered, result):
+    """In any order of its dimensions."""
+    ny, nx, _ = example.counts.shape
+    data = xr.Dataset(
+        {
+            "counts": (("y", "x", "energy"), example.counts),
+            "mask": (("x", "y"), scattered.T.astype(np.uint8)),
+        },
+        coords={"y": np.arange(ny), "x": np.arange(nx), "energy": example.dictionary.energy},
+    )
+    found = api.factorize(data, example.dictionary, settings=OPTIONS)
+    np.testing.assert_array_equal(found["abundance"], result["abundance"])
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imsave
 
-from mlatem.errors import InputError, ReadError
-from mlatem.io.masks import cropped_mask, read_mask
+from mlatem.errors import ReadError
+from mlatem.io.masks import read_mask
 
 MASK = np.random.default_rng(0).random((7, 11)) < 0.3
 
@@ -52,11 +52,3 @@ def test_arrays_that_are_no_masks(tmp_path, values):
     np.save(tmp_path / "mask.npy", values)
     with pytest.raises(ReadError, match=r"expected \(y, x\)|NaN or no numbers"):
         read_mask(tmp_path / "mask.npy")
-
-
-def test_cropping():
-    part = cropped_mask(MASK, (7, 11), (slice(2, 5), slice(0, 4)), "map")
-    np.testing.assert_array_equal(part, MASK[2:5, :4])
-    assert cropped_mask(MASK & False, (7, 11), (slice(2, 5), slice(0, 4)), "map") is None
-    with pytest.raises(InputError, match="before any cropping"):
-        cropped_mask(MASK, (3, 4), (slice(2, 5), slice(0, 4)), "map")

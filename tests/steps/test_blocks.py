@@ -188,6 +188,40 @@ def test_priors_hold_across_blocks(folder, tmp_path):
         )
 
 
+def test_masks_hold_across_blocks(folder, tmp_path):
+    """Also where a whole shard is masked, and with what a mask of the file says."""
+    image = load_spectrum_image(folder / "spim.zarr")
+    mask = np.random.default_rng(0).random(SHAPE) < 0.05
+    mask[:64, 64:] = True
+    files = tmp_path / "masked"
+    files.mkdir()
+    write_store(RawSignals((replace(image, mask=mask),)), files / "spim.zarr")
+    (files / "calibration.json").write_bytes((folder / "calibration.json").read_bytes())
+    denoise.denoise(
+        files / "spim.zarr",
+        files / "calibration.json",
+        lowrank=files / "lowrank.zarr",
+        edxs=EDXS,
+        settings=settings.Denoise(),
+    )
+    scores = load_dataset(files / "lowrank.zarr")["scores"]
+    np.testing.assert_array_equal(np.isnan(scores).any("axis"), mask)
+    expected = run(files, files, 1)
+    (tmp_path / "three").mkdir()
+    assert_same(run(files, tmp_path / "three", 3), expected)
+    np.testing.assert_array_equal(np.isnan(expected["abundance"]).all("phase"), mask)
+    np.testing.assert_array_equal(expected["mask"], mask)
+    factorize.factorize(
+        files / "spim.zarr",
+        files / "calibration.json",
+        files / "lowrank.zarr",
+        factorization=tmp_path / "factorization.zarr",
+        edxs=EDXS,
+        settings=FACTORIZE,
+    )
+    assert_same(load_dataset(tmp_path / "factorization.zarr"), expected)
+
+
 def test_one_call_does_the_same(folder, whole, tmp_path):
     factorize.factorize(
         folder / "spim.zarr",
