@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from mlatem import settings as _settings
@@ -105,6 +106,8 @@ class ReportInputs:
     settings: _settings.Report = field(default_factory=_settings.Report)
     mass_thickness: MassThickness | None = None
     rare: RareSearch | None = None
+    lowrank: xr.Dataset | None = None
+    """What `denoise` gave, with its attributes."""
 
     def __post_init__(self) -> None:
         self.validate()

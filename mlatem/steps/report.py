@@ -188,6 +188,7 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
         settings=settings.report,
         mass_thickness=_mass_thickness(stored),
         rare=rare,
+        lowrank=lowrank,
     )
 
 
