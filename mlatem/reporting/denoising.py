@@ -134,7 +134,10 @@ def _spectrum_picture(basis: Basis, axis: int, remark: str, *, dpi: int) -> Pict
     axes.set_xlim(basis.energy[0], basis.energy[-1])
     dress(axes, "whitened")
     axes.set_xlabel("energy / keV", fontsize=FONT_PT, color=INK)
-    axes.set_title(f"axis {axis + 1}: {remark}", fontsize=FONT_PT, color=INK, loc="left", wrap=True)
+    axes.yaxis.set_label_coords(-0.085, 0.5)
+    # Numbers are in the table.
+    title = f"axis {axis + 1}: {remark.split(' (', maxsplit=1)[0]}"
+    axes.set_title(title, fontsize=FONT_PT, color=INK, loc="left")
     text = f"spectrum of axis {axis + 1}, outside of the dictionary's span: {remark}"
     return finish(figure, dpi=dpi, text=text)
 
