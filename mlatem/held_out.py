@@ -16,14 +16,13 @@ from mlatem.denoising.held_out import (
     low_rank_products,
     raw_products,
 )
-from mlatem.denoising.moments import tile_statistics
 from mlatem.denoising.rank import low_rank
 from mlatem.denoising.scores import scores
 from mlatem.denoising.smoothing import smooth_scores
-from mlatem.model import Basis, Dictionary, SparseCounts, TileStatistics, thin
+from mlatem.model import Basis, Dictionary, SparseCounts, thin
 from mlatem.model.counts import split_counts
 from mlatem.parallel import map_tiles
-from mlatem.passes import TileSource
+from mlatem.passes import TileSource, statistics_pass
 from mlatem.tiling import Tile, plan_tiles
 
 #: The methods of `held_out_check`, in this order.
@@ -53,16 +52,9 @@ def held_out_check(
     Binomial thinning of Poisson counts gives two independent halves. The basis, the scores and
     their smoothing see the first only.
     """
-
-    def statistics(tile: Tile) -> TileStatistics:
-        return tile_statistics(_first_half(source, tile))
-
-    total = TileStatistics.zero(source.n_energy)
-    for part in map_tiles(statistics, source.tiles, threads=source.threads):
-        total += part
-        del part  # before the next one is made
-    basis = low_rank(total, dictionary, options)
-    del total
+    statistics = statistics_pass(source, lambda tile: _first_half(source, tile))
+    basis = low_rank(statistics, dictionary, options)
+    del statistics  # the largest of all arrays here
     smoothed = np.empty((*source.shape, basis.rank), dtype=np.float32)
     of_tiles = map_tiles(
         lambda tile: scores(_first_half(source, tile), basis), source.tiles, threads=source.threads

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mlatem.denoising.moments import tile_statistics
+from mlatem.denoising.moments import moment_times, tile_statistics, tile_totals
 from mlatem.denoising.scores import scores
 from mlatem.errors import InputError
 from mlatem.factorization import rare
@@ -46,6 +46,7 @@ from mlatem.model import (
     RefinementStatistics,
     RegionStatistics,
     SparseCounts,
+    StreamedMoment,
     TileStatistics,
 )
 from mlatem.parallel import map_tiles
@@ -58,6 +59,8 @@ Progress = Callable[[int, int], None]
 R = TypeVar("R")
 
 _DEFAULT_TILE = (64, 128)
+#: From so many channels the second moment is not formed: a matrix of 128 MB in every worker.
+STREAMED_CHANNELS = 4096
 #: Memory for counts that stay after they have been read: 3 bytes an event, 16 a pixel.
 _RESIDENT_BYTES = 2**30
 
@@ -151,13 +154,42 @@ class TileSource:
         return counts
 
 
-def statistics_pass(source: TileSource) -> TileStatistics:
-    """Second moments of the whole map."""
+def statistics_pass(
+    source: TileSource, part: Callable[[Tile], SparseCounts] | None = None
+) -> TileStatistics | StreamedMoment:
+    """Second moments of the whole map, as a matrix or, for many channels, by products.
+
+    Parameters
+    ----------
+    source : TileSource
+    part : callable, optional
+        Gives the counts of a tile that are looked at; all of them if not given.
+    """
+    load = part or source.load
+    if source.n_energy >= STREAMED_CHANNELS:
+        return _streamed_moment(source, load)
     total = TileStatistics.zero(source.n_energy)
-    for part in _over(source, source.tiles, lambda tile: tile_statistics(source.load(tile))):
-        total += part
-        del part  # before the next one is made
+    for of_tile in _over(source, source.tiles, lambda tile: tile_statistics(load(tile))):
+        total += of_tile
+        del of_tile  # before the next one is made
     return total
+
+
+def _streamed_moment(source: TileSource, load: Callable[[Tile], SparseCounts]) -> StreamedMoment:
+    n_pixels = 0
+    total, weighted_total = np.zeros(source.n_energy), np.zeros(source.n_energy)
+    for n, counts, weighted in _over(source, source.tiles, lambda tile: tile_totals(load(tile))):
+        n_pixels += n
+        total += counts
+        weighted_total += weighted
+
+    def times(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        product = np.zeros(vectors.shape)
+        for part in _over(source, source.tiles, lambda tile: moment_times(load(tile), vectors)):
+            product += part
+        return product
+
+    return StreamedMoment(n_pixels, total, weighted_total, times)
 
 
 def scores_pass(source: TileSource, basis: Basis) -> NDArray[np.float32]:

@@ -244,6 +244,9 @@ class Denoise(_Record):
         description="Smoothing of the score maps that are looked at: wavelet shrinkage, "
         "total_variation or none. Pixels that stand out stay as they are.",
     )
+    rare: bool = Field(
+        True, description="Look for elements that only few pixels hold: an axis for each."
+    )
     bin_px: int = Field(2, ge=1, description="Rows and columns of pixels that binning adds up.")
     bin_channels: int = Field(1, ge=1, description="Channels that binning adds up.")
     held_out: bool = Field(

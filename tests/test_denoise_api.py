@@ -78,13 +78,14 @@ def test_product_survives_a_file(lowrank, tmp_path):
     )
     assert [v["name"] for v in again.attrs["verdicts"]] == [
         "axes outside the dictionary",
+        "elements in few pixels",
         "held-out chi-square per voxel",
     ]
 
 
 def test_without_smoothing_scores_are_what_is_looked_at(counts, dictionary, lowrank):
     plain = mlatem.denoise(counts, dictionary, settings=Denoise(spatial="none", held_out=False))
-    assert "smoothed_scores" not in plain and len(plain.attrs["verdicts"]) == 1
+    assert "smoothed_scores" not in plain and len(plain.attrs["verdicts"]) == 2
     np.testing.assert_allclose(
         mlatem.reconstruct(plain), mlatem.reconstruct(lowrank, smoothed=False), rtol=1e-5
     )

@@ -13,14 +13,21 @@ from mlatem import settings as _settings
 from mlatem.api.data import SpectrumImageLike, tile_source
 from mlatem.denoising.axis_error import axis_error
 from mlatem.denoising.rank import low_rank, rank_decision
+from mlatem.denoising.rare_axes import RareAxis, with_eigenvalues
 from mlatem.denoising.residuals import LineGroups, Suggestion, suggest
 from mlatem.denoising.smoothing import smooth_scores
-from mlatem.denoising.verdicts import held_out_verdict, residual_verdict, suggestion_words
+from mlatem.denoising.verdicts import (
+    held_out_verdict,
+    rare_verdict,
+    residual_verdict,
+    suggestion_words,
+)
 from mlatem.held_out import METHODS, held_out_check
 from mlatem.io.detector_tables import with_detector_file
 from mlatem.model import Basis, Calibration, Dictionary, Verdict
 from mlatem.passes import scores_pass, statistics_pass
 from mlatem.physics.all_elements import ELEMENTS, element_groups
+from mlatem.rare_axes import with_rare_axes
 
 _logger = logging.getLogger(__name__)
 
@@ -56,26 +63,33 @@ def denoise(
         standard deviation; where `settings.method` is "low_rank" and they are smoothed, also
         `smoothed_scores` and `guard` (y, x), 1 in pixels that stayed as they were. The product is
         kept factored: `mlatem.reconstruct` gives spectra. Attributes: `decisions`, `verdicts`,
-        `suggestions` for the axes outside of the dictionary's span.
+        `suggestions` for the axes outside of the dictionary's span, `rare_axes` for the last axes,
+        of elements that only few pixels hold.
     """
     settings = settings or _settings.Denoise()
     source = tile_source(data, dictionary, **options).kept_in_memory()
     statistics = statistics_pass(source)
     basis = low_rank(statistics, dictionary, settings)
-    result = basis.to_dataset()
-    result.attrs["total_counts"] = float(statistics.total.sum())
-    result.attrs["first_channel"] = source.channels.start
+    total_counts = float(statistics.total.sum())
     del statistics  # the largest of all arrays here
+    lines = None if calibration is None else _all_lines(dictionary, calibration, edxs)
+    decision = rank_decision(basis, settings)
+    rare: tuple[RareAxis, ...] = ()
+    if settings.rare and settings.rank == "edge":
+        basis, rare = with_rare_axes(source, basis, dictionary, lines)
     scores = scores_pass(source, basis)
+    basis = with_eigenvalues(basis, scores)
+    result = basis.to_dataset()
+    result.attrs["total_counts"] = total_counts
+    result.attrs["first_channel"] = source.channels.start
     result["scores"] = (("y", "x", "axis"), scores)
     if settings.method == "low_rank" and settings.spatial != "none":
         smoothed = smooth_scores(scores, basis, spatial=settings.spatial)
         result["smoothed_scores"] = (("y", "x", "axis"), smoothed.scores)
         result["guard"] = (("y", "x"), smoothed.guard.astype(np.uint8))
-    lines = None if calibration is None else _all_lines(dictionary, calibration, edxs)
     suggestions = suggest(basis, dictionary, lines)
     verdict, words = _of_suggestions(suggestions, scores, basis, dictionary)
-    verdicts = [verdict]
+    verdicts = [verdict, rare_verdict(rare)] if settings.rare else [verdict]
     if settings.held_out:
         verdicts.append(
             held_out_verdict(held_out_check(source, dictionary, settings), METHODS, settings)
@@ -85,7 +99,8 @@ def denoise(
         {**asdict(suggestion), "words": text}
         for suggestion, text in zip(suggestions, words, strict=True)
     ]
-    result.attrs["decisions"] = [rank_decision(basis, settings).to_dict()]
+    result.attrs["rare_axes"] = [asdict(axis) for axis in rare]
+    result.attrs["decisions"] = [decision.to_dict()]
     result.attrs["verdicts"] = [verdict.to_dict() for verdict in verdicts]
     _logger.info("denoised %s: rank %d", source.shape, basis.rank)
     return result

@@ -10,7 +10,6 @@ from mlatem.errors import InputError
 from mlatem.model import SpectrumImage
 
 _TILE = {"y": 64, "x": 64}
-_ENERGY_CHUNK = 256
 
 
 def reconstruct(
@@ -35,7 +34,8 @@ def reconstruct(
     Returns
     -------
     counts : DataArray of shape (..., energy), float32
-        Expected counts, Dask-backed; `.compute()` or a plot computes what was selected. Noise of
+        Expected counts, Dask-backed; `.compute()` or a plot computes the tiles of what was
+        selected, all channels of each: select energies of `lowrank` beforehand. Noise of
         the scores can make small values negative. 0 in channels in which the map has no counts,
         NaN in masked pixels. For "none" and "binning" whole numbers, which are Poisson counts;
         masked pixels add nothing to them.
@@ -70,8 +70,6 @@ def _from_scores(lowrank: xr.Dataset, name: str) -> xr.DataArray:
     scores = lowrank[name]
     scores = scores.chunk({dim: size for dim, size in _TILE.items() if dim in scores.dims})
     spectra = (lowrank["axes"] / lowrank["weights"]).where(lowrank["weights"] > 0, 0.0)
-    if "energy" in spectra.dims:
-        spectra = spectra.chunk(energy=_ENERGY_CHUNK)
     root = xr.dot(scores, lowrank["root_per_score"], dim="axis")
     counts: xr.DataArray = (root * xr.dot(scores, spectra, dim="axis")).astype(np.float32)
     dims = [dim for dim in ("y", "x", "energy") if dim in counts.dims]

@@ -131,7 +131,7 @@ def suggest(
     sources = [source for source in sources if source.columns.shape[1]]
     n_free = used.size - span.shape[1]
     found = []
-    for k in np.flatnonzero(~basis.in_span):
+    for k in np.flatnonzero(~basis.in_span[: basis.rank - basis.n_rare]):
         strength = basis.eigenvalue[k] / basis.edge[k]
         true_part = _true_part(float(basis.eigenvalue[k]), basis.n_pixels, n_free)
         target = _Target(int(k), float(strength), basis.axes[k, used], true_part)

@@ -10,8 +10,10 @@ import numpy as np
 from mlatem import settings
 from mlatem.denoising.axis_error import AxisError
 from mlatem.denoising.held_out import HeldOutSums
+from mlatem.denoising.rare_axes import RareAxis, words
 from mlatem.denoising.residuals import Suggestion
 from mlatem.model import Verdict
+from mlatem.model.verdict import Status
 from mlatem.units import FWHM_PER_SIGMA
 
 _STAGE_HINT = "add what is in the specimen to elements, what is in the instrument to "
@@ -50,6 +52,16 @@ def residual_verdict(suggestions: Sequence[Suggestion], error: AxisError | None)
     ]
     message = "; ".join(parts)
     return Verdict("axes outside the dictionary", float(n), 0.0, "", "warning", message)
+
+
+def rare_verdict(axes: Sequence[RareAxis]) -> Verdict:
+    """Elements that only few pixels hold."""
+    n_missing = sum(not axis.is_listed for axis in axes)
+    message = words(axes) or "no element stands out in few pixels beyond the axes"
+    if n_missing:
+        message += f": {_STAGE_HINT}system_elements"
+    status: Status = "warning" if n_missing else "good"
+    return Verdict("elements in few pixels", float(len(axes)), None, "", status, message)
 
 
 def suggestion_words(suggestion: Suggestion, error: AxisError | None) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from mlatem import settings as _settings
@@ -118,6 +119,8 @@ class ReportInputs:
     rare: RareSearch | None = None
     drift: DriftCurve | None = None
     """Where it was looked for and found."""
+    lowrank: xr.Dataset | None = None
+    """What `denoise` gave, with its attributes."""
 
     def __post_init__(self) -> None:
         self.validate()

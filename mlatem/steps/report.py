@@ -195,6 +195,7 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
         mass_thickness=_mass_thickness(stored),
         rare=rare,
         drift=_drift(image),
+        lowrank=lowrank,
     )
 
 
