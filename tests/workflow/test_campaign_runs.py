@@ -17,6 +17,7 @@ import pytest
 
 import mlatem
 from mlatem.campaign import load_folder
+from mlatem.claim import claim
 from mlatem.io.atomic import read_json
 from mlatem.io.datasets import load_dataset
 from mlatem.io.store import load_spectrum_image
@@ -153,6 +154,42 @@ def test_phases_come_back(campaign):
     for _, composition in truth.iterrows():
         distance = np.abs(found[composition.index] - composition).mean(axis=1)
         assert distance.min() < 2.0
+
+
+def test_one_job_for_a_dataset_gives_the_same_numbers(campaign, tmp_path):
+    folder, _ = campaign
+    shutil.copytree(folder / "raw", tmp_path / "raw")
+    (tmp_path / "config").mkdir()
+    settings = "factorize:\n  n_thinnings: 2\nworkflow:\n  jobs: dataset\n"
+    (tmp_path / "config" / "config.yaml").write_text(settings)
+    write_sheet(tmp_path, [row("good", "raw/good.hspy"), row("cut", "raw/cut.hspy")])
+    assert planned(tmp_path) == {"analyse", "index", "all"}
+    run = snakemake(tmp_path)
+    assert run.returncode != 0
+    assert "raw/cut.hspy" in (tmp_path / "results" / "index.html").read_text(encoding="utf-8")
+    found, expected = (
+        pd.read_csv(place / "results" / "good" / "phases.csv") for place in (tmp_path, folder)
+    )
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-9)
+    names = {path.name for path in (folder / "results" / "good").iterdir()}
+    assert {path.name for path in (tmp_path / "results" / "good").iterdir()} == names
+    (log,) = (tmp_path / "logs" / "good").glob("*.log")
+    (peak,) = re.findall(r"job finished in .* peak (\d+) MB", log.read_text())
+    projected = work_mb("analyse", load_folder(tmp_path).extent("good"), threads=2)
+    assert float(peak) < projected < 2 * float(peak)
+
+
+def test_a_second_run_at_the_same_time_is_refused(campaign):
+    folder, _ = campaign
+    before = (folder / "results" / "index.html").stat().st_mtime_ns
+    held = claim(folder / "results", folder)
+    try:
+        run = snakemake(folder)
+    finally:
+        held.release()
+    assert run.returncode != 0
+    assert "another run works on these results" in run.stdout + run.stderr
+    assert (folder / "results" / "index.html").stat().st_mtime_ns == before
 
 
 def test_jobs_ask_for_the_memory_that_they_need(campaign):
