@@ -5,6 +5,7 @@ from pathlib import Path
 from mlatem import settings
 from mlatem.logs import to_file
 from mlatem.sheet import DatasetRow
+from mlatem.steps.index import refresh
 from mlatem.steps.whole import analyse
 
 with to_file(snakemake.log[0]):
@@ -18,3 +19,4 @@ with to_file(snakemake.log[0]):
         priors=snakemake.params.priors,
         threads=snakemake.threads,
     )
+    refresh()
