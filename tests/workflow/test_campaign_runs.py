@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import shutil
 import subprocess
@@ -216,6 +217,20 @@ def test_a_second_run_does_nothing(mended):
     run = snakemake(folder)
     assert run.returncode == 0
     assert "Nothing to be done" in run.stdout + run.stderr
+
+
+def test_the_report_of_snakemake_needs_no_network(mended, tmp_path):
+    folder, _, _ = mended
+    cut_off = ["unshare", "--net"]
+    if os.geteuid() or subprocess.run([*cut_off, "true"], check=False).returncode:
+        cut_off = []
+    page = tmp_path / "report.html"
+    command = [*cut_off, sys.executable, "-m", "snakemake", "--directory", str(folder)]
+    run = subprocess.run(
+        [*command, "--report", str(page)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert page.stat().st_size > 1e6
 
 
 def test_a_new_thickness_reruns_only_what_depends_on_it(mended):
