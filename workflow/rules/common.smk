@@ -106,6 +106,12 @@ def begin_run():
         logger.info(f"Cancelled job {number} of an earlier run that was killed.")
 
 
+#: All settings but those that decide no result of a dataset.
+SETTINGS_OF_RESULTS = CAMPAIGN.settings.model_dump(
+    mode="json", exclude={"workflow": True, "report": {"title"}}
+)
+
+
 def write_index_of_failed_run():
     """Show what finished and what failed, with the reason, after a run that did not complete."""
     from mlatem.steps.index import index

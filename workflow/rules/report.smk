@@ -47,6 +47,6 @@ rule report:
         runtime=minutes("report"),
     params:
         row=lambda wildcards: CAMPAIGN.rows[wildcards.dataset],
-        settings=CAMPAIGN.settings.model_dump(mode="json"),
+        settings=SETTINGS_OF_RESULTS,
     script:
         "../scripts/report.py"

@@ -23,7 +23,7 @@ rule analyse:
         runtime=minutes("analyse"),
     params:
         row=lambda wildcards: CAMPAIGN.rows[wildcards.dataset],
-        settings=CAMPAIGN.settings.model_dump(mode="json"),
+        settings=SETTINGS_OF_RESULTS,
         factors=lambda wildcards: CAMPAIGN.factor_path(wildcards.dataset),
         priors=lambda wildcards: CAMPAIGN.priors_path(wildcards.dataset),
     script:
