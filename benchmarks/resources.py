@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Peak memory of every step beside what its job would ask a cluster for (mlatem/resources.py).
+"""Peak memory and processor time of every step, beside the memory that its job would ask for.
 
     python benchmarks/resources.py --folder /tmp/resources
 
@@ -45,14 +45,17 @@ def main() -> None:
     command = [sys.executable, "-m", "snakemake", "--profile", str(ROOT / "profiles" / "local")]
     command += ["--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--directory", str(folder)]
     subprocess.run(command, check=True)
-    print("| Map | Step | Peak, MB | Projected, MB | Ratio |\n|---|---|---|---|---|")
+    print("| Map | Step | CPU, s | Peak, MB | Projected, MB | Ratio |\n|---|---|---|---|---|---|")
     campaign = load_folder(folder)
     for name in SIZES:
         for step in STEPS:
             log = (folder / "logs" / name / f"{step}.log").read_text(encoding="utf-8")
             (peak,) = (float(words) for words in re.findall(r"peak (\d+) MB", log))
             projected = work_mb(step, campaign.extent(name), 1 if step in ONE_THREAD else 2)
-            print(f"| {name} | {step} | {peak:.0f} | {projected:.0f} | {projected / peak:.2f} |")
+            records = (folder / "logs" / name / f"{step}.benchmark.tsv").read_text().splitlines()
+            cpu = dict(zip(*(line.split("\t") for line in records), strict=True))["cpu_time"]
+            memory = f"{peak:.0f} | {projected:.0f} | {projected / peak:.2f}"
+            print(f"| {name} | {step} | {float(cpu):.1f} | {memory} |")
 
 
 def prepare(folder: Path) -> None:

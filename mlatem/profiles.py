@@ -13,6 +13,7 @@ import yaml
 
 from mlatem.errors import ConfigError
 from mlatem.io.atomic import atomic_path
+from mlatem.resources import GROUPED
 
 #: What SLURM allows in the name of a partition or an account, and no shell could mistake.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,+-]*")
@@ -50,13 +51,7 @@ latency-wait: {latency_s}
 # Stages after the conversion share one job of SLURM: each job costs 3 s of a processor and 300 MB
 # before any work. Without these lines every stage is a job of its own.
 groups:
-  - calibrate=analysis
-  - denoise=analysis
-  - factorize=analysis
-  - find_rare_phases=analysis
-  - quantify=analysis
-  - report=analysis
-
+{groups}
 # Processors of such a job: its stages run one after the other where they would need more.
 cores: 2
 
@@ -190,6 +185,7 @@ def _render(
     return _TEMPLATE.format(
         about=about,
         n_jobs=options.n_jobs,
+        groups="".join(f"  - {rule}=analysis\n" for rule in GROUPED),
         retries=2,
         latency_s=latency_s,
         where="".join(f"  {line}\n" for line in _lines(named)),

@@ -125,8 +125,14 @@ _NEEDS = {
     "report": _Needs(380, tiles=1, mb_per_megapixel=700, minutes_per_megapixel=20),
 }
 
+#: Stages that share a job of a cluster (see `mlatem.profiles`), one after the other.
+GROUPED = ("calibrate", "denoise", "factorize", "find_rare_phases", "quantify", "report")
+#: The rule that is all stages in one process, and those.
+_WHOLE = "analyse"
+_STAGES = ("convert", *GROUPED)
+
 #: Rules whose need is known.
-RULES = tuple(_NEEDS)
+RULES = (*_NEEDS, _WHOLE)
 
 
 def memory_mb(rule: str, extent: Extent, threads: int = 1, attempt: int = 1) -> int:
@@ -153,6 +159,9 @@ def memory_mb(rule: str, extent: Extent, threads: int = 1, attempt: int = 1) -> 
 
 def work_mb(rule: str, extent: Extent, threads: int = 1) -> float:
     """Peak of memory of a step's own process, with a margin, MB."""
+    if rule == _WHOLE:
+        # Not all that a stage held goes back before the next begins.
+        return max(work_mb(stage, extent, threads) for stage in _STAGES) + 100
     needs = _needs_of(rule)
     return _MARGIN * (
         needs.base_mb
@@ -165,18 +174,49 @@ def work_mb(rule: str, extent: Extent, threads: int = 1) -> float:
     )
 
 
-def runtime_min(rule: str, extent: Extent, threads: int = 1, attempt: int = 1) -> int:
+def runtime_min(
+    rule: str,
+    extent: Extent,
+    threads: int = 1,
+    attempt: int = 1,
+    *,
+    limit_min: int | None = None,
+) -> int:
     """Time that a job asks for, minutes: several times what it took on a busy machine.
 
-    Parameters and errors are those of `memory_mb`.
+    Parameters
+    ----------
+    rule, extent, threads, attempt
+        As for `memory_mb`.
+    limit_min : int, optional
+        Longest time of a job; the times of stages that share one add up to no more.
+
+    Raises
+    ------
+    InputError
+        If the rule is not known.
     """
+    more = _MORE_TIME ** (attempt - 1)
+    minutes = _minutes(rule, extent, threads) * more
+    if limit_min is None:
+        return math.ceil(minutes)
+    together = GROUPED if rule in GROUPED else (rule,)
+    total = sum(_minutes(one, extent, threads) for one in together) * more
+    if total + len(together) <= limit_min:
+        return math.ceil(minutes)
+    return max(math.floor(minutes * limit_min / total), 1)
+
+
+def _minutes(rule: str, extent: Extent, threads: int) -> float:
+    if rule == _WHOLE:
+        return sum(_minutes(stage, extent, threads) for stage in _STAGES)
     needs = _needs_of(rule)
-    minutes = (
+    at_2048_channels = extent.megapixels * extent.n_energy / 2048
+    return (
         needs.minutes
-        + needs.minutes_per_megapixel * extent.megapixels * extent.n_energy / 2048 / threads
+        + needs.minutes_per_megapixel * at_2048_channels / threads
         + needs.minutes_per_stored_mb * extent.stored_mb
     )
-    return math.ceil(minutes * _MORE_TIME ** (attempt - 1))
 
 
 def _needs_of(rule: str) -> _Needs:

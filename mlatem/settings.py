@@ -318,6 +318,25 @@ class Report(_Record):
     figure_dpi: int = Field(110, ge=50, le=400, description="Resolution of maps in the report.")
 
 
+class Workflow(_Record):
+    """How the work of a campaign is cut into jobs."""
+
+    jobs: Literal["stage", "dataset"] = Field(
+        "stage",
+        description="A job for each stage of a dataset, or one for all its stages: for many small "
+        "maps, where any change redoes all of a dataset.",
+    )
+    max_memory_mb: int | None = Field(
+        None, ge=500, description="Most memory that a job asks a cluster for, MB; null: no limit."
+    )
+    max_minutes: int | None = Field(
+        None,
+        ge=5,
+        description="Longest time that a job asks a cluster for, minutes: that of the partition, "
+        "where jobs that ask for more would wait for ever; null for no limit.",
+    )
+
+
 class Settings(_Record):
     """The whole configuration of a campaign."""
 
@@ -331,6 +350,16 @@ class Settings(_Record):
     factorize: Factorize = Factorize()
     quantify: Quantify = Quantify()
     report: Report = Report()
+    workflow: Workflow = Workflow()
+
+    @model_validator(mode="after")
+    def _check_blocks(self) -> Settings:
+        if self.workflow.jobs == "dataset" and self.factorize.blocks > 1:
+            raise ValueError(
+                f"workflow.jobs is dataset, but factorize.blocks is {self.factorize.blocks}: very "
+                "large maps need jobs for stages; set workflow.jobs to stage"
+            )
+        return self
 
 
 def with_frames(settings: Convert, frames: Mapping[str, int]) -> Convert:
@@ -377,12 +406,14 @@ def _explain(error: ErrorDetails) -> str:
     # Pydantic adds the branch of a union to the path ("literal['auto']"): not a key of the user's.
     path = [str(part) for part in error["loc"] if re.fullmatch(r"\w+", str(part))]
     key = ".".join(path)
+    if error["type"] == "extra_forbidden" and not path:
+        return f"unknown key {error['loc'][-1]!r}: known: {', '.join(_keys_of([]))}"
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(path[-1], _keys_of(path[:-1]), n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(_keys_of(path[:-1]))}"
         return f"unknown key {key}: {hint}"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{key}: {message} (found {error['input']!r})"
+    return f"{key}: {message} (found {error['input']!r})" if key else message
 
 
 def _keys_of(path: list[str]) -> list[str]:

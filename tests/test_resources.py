@@ -13,6 +13,7 @@ from mlatem.campaign import Campaign
 from mlatem.errors import InputError
 from mlatem.resources import (
     ENGINE_MB,
+    GROUPED,
     RULES,
     Extent,
     extent_of_raw,
@@ -42,6 +43,14 @@ def test_another_attempt_asks_for_more_of_the_work_alone(rule, extent):
     assert ENGINE_MB < first < second < third
     assert second - ENGINE_MB == pytest.approx(1.6 * (first - ENGINE_MB), abs=2)
     assert runtime_min(rule, extent, 2, 2) >= 2 * runtime_min(rule, extent, 2, 1) - 1
+
+
+@given(extent=extents, attempt=st.integers(1, 5), limit=st.integers(10, 10_000))
+def test_no_job_asks_for_more_time_than_there_is(extent, attempt, limit):
+    times = {r: runtime_min(r, extent, 2, attempt, limit_min=limit) for r in RULES}
+    assert max(times.values()) <= limit
+    assert sum(times[rule] for rule in GROUPED) <= limit
+    assert min(times.values()) >= 1
 
 
 @given(extent=extents)

@@ -149,10 +149,8 @@ def solve_compositions(
     covariance = covariance + scatter(weights) + of_factors
     weight = sparse
     if constraints is None and not view.is_alone.all():
-        means = averaged(thinnings, answers, _penalized(dictionary), options)
         pulled = view.pulled(thinnings[0].spectrum(sparse))
-        step = pull_taken_back(thinnings, answers, pulled, options)
-        weight = combined(moved(means, step), thinnings[0], 0)
+        weight = _averaged(thinnings, answers, _penalized(dictionary), pulled, options)
     scale = np.broadcast_to(columns.sum(axis=-1), weight.shape)
     n_failed = sum(not answer.converged for answer in answers)
     solution = CompositionSolution(
@@ -198,6 +196,19 @@ def solve_compositions(
         solution.spread_deg.max(),
     )
     return solution
+
+
+def _averaged(
+    thinnings: Sequence[PooledData],
+    answers: Sequence[SparseResult],
+    penalized: NDArray[np.bool_],
+    pulled: NDArray[np.bool_],
+    options: settings.Factorize,
+) -> Array:
+    """One answer of the means over what is about as probable as the sparse answers."""
+    means = averaged(thinnings, answers, penalized, options)
+    step = pull_taken_back(thinnings, answers, pulled, options)
+    return combined(moved(means, step), thinnings[0], 0)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from os import PathLike
@@ -250,10 +252,24 @@ def _provenance(
         "sources": open_store(files.store).attrs["source"],
         "versions": {"mlatem": mlatem.__version__, **package_versions(_PACKAGES)},
         "settings": settings.model_dump(mode="json"),
+        "settings_sha256": _digest(settings),
+        "further_inputs": _further_inputs(row, settings),
         "sample_sheet": row.model_dump(mode="json", exclude_none=True),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "map": list(image.shape),
     }
+
+
+def _digest(settings: _settings.Settings) -> str:
+    """What tells at a glance whether two results were made with the same settings."""
+    text = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _further_inputs(row: DatasetRow, settings: _settings.Settings) -> dict[str, str]:
+    """SHA-256 of what was read beside the raw files, by name."""
+    named = (row.k_factors, row.priors, settings.edxs.detector.efficiency_file)
+    return {name: sha256_of_file(name) for name in named if name and Path(name).is_file()}
 
 
 def _summary(inputs: ReportInputs, files: DatasetFiles) -> dict[str, Any]:

@@ -190,7 +190,7 @@ class VirtualSlurm:
                 f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} "
                 f"CPUs={self.cpus} RealMemory={self.memory_mb} State=UNKNOWN\n"
             )
-        text += f"PartitionName={PARTITION} Nodes=ALL Default=YES MaxTime=60 State=UP\n"
+        text += f"PartitionName={PARTITION} Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n"
         (self.folder / "slurm.conf").write_text(text)
 
     def _write_clients(self) -> None:

@@ -7,7 +7,6 @@ from snakemake.exceptions import WorkflowError
 from mlatem import campaign, resources
 from mlatem.claim import cancel_orphans, claim
 from mlatem.errors import MlatemError
-from mlatem.io.priors import files_of, places_of
 from mlatem.sheet import ACQUISITION_COLUMNS, AXES_COLUMNS, PIXEL_COLUMNS
 
 try:
@@ -48,13 +47,22 @@ def factor_and_detector_files(wildcards):
 def priors_files(wildcards):
     """Priors and the files that they name, as far as they exist; the solve names the missing."""
     path = CAMPAIGN.priors_path(wildcards.dataset)
-    return [file for file in files_of(path) if Path(file).exists()] if path else []
+    if not path:
+        return []
+    # Every job of a cluster reads these rules twice: what few campaigns need is loaded for them.
+    from mlatem.io.priors import files_of
+
+    return [file for file in files_of(path) if Path(file).exists()]
 
 
 def priors_places(wildcards):
     """What the priors say of places, for params: other changes do not pool the map again."""
     path = CAMPAIGN.priors_path(wildcards.dataset)
-    return places_of(path) if path else None
+    if not path:
+        return None
+    from mlatem.io.priors import places_of
+
+    return places_of(path)
 
 
 def priors_masks(wildcards):
@@ -76,9 +84,9 @@ def memory(stage):
     """Memory that a rule asks for, MB, by the size of the dataset and the attempt."""
 
     def mem_mb(wildcards, threads, attempt):
-        return resources.memory_mb(
-            stage, CAMPAIGN.extent(wildcards.dataset), threads, attempt
-        )
+        extent = CAMPAIGN.extent(wildcards.dataset)
+        wanted = resources.memory_mb(stage, extent, threads, attempt)
+        return min(wanted, CAMPAIGN.settings.workflow.max_memory_mb or wanted)
 
     return mem_mb
 
@@ -87,9 +95,9 @@ def minutes(stage):
     """Time that a rule asks for, minutes, by the size of the dataset and the attempt."""
 
     def runtime(wildcards, threads, attempt):
-        return resources.runtime_min(
-            stage, CAMPAIGN.extent(wildcards.dataset), threads, attempt
-        )
+        extent = CAMPAIGN.extent(wildcards.dataset)
+        limit = CAMPAIGN.settings.workflow.max_minutes
+        return resources.runtime_min(stage, extent, threads, attempt, limit_min=limit)
 
     return runtime
 
@@ -102,6 +110,12 @@ def begin_run():
         raise WorkflowError(str(error)) from None
     for number in cancel_orphans(Path(".snakemake") / "log"):
         logger.info(f"Cancelled job {number} of an earlier run that was killed.")
+
+
+#: All settings but those that decide no result of a dataset.
+SETTINGS_OF_RESULTS = CAMPAIGN.settings.model_dump(
+    mode="json", exclude={"workflow": True, "report": {"title"}}
+)
 
 
 def write_index_of_failed_run():
