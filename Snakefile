@@ -37,5 +37,9 @@ rule all:
         "results/DONE.json",
 
 
+onstart:
+    begin_run()
+
+
 onerror:
     write_index_of_failed_run()

@@ -67,7 +67,7 @@ def pooled(specimen: Specimen) -> tuple[RegionStatistics, ...]:
     statistics = statistics_pass(source)
     basis = low_rank(statistics, specimen.dictionary)
     axes = basis.axes * basis.weights
-    plan = plan_regions(float(statistics.total.sum()), source.shape, options)
+    plan = plan_regions(float(statistics.total.sum()), source.n_pixels, options)
     centroids = centroids_pass(source, axes, plan)
     search = plan_search(basis, specimen.dictionary, plan, source.shape)
     shared, outliers = regions_pass(source, axes, centroids, plan, search, source.tiles)

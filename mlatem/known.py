@@ -49,6 +49,7 @@ def known_of(
         system_elements = [e for e in edxs.system_elements if e not in elements]
     thickness = thickness_of(acquisition)
     ny, nx, _ = image.shape
+    n_masked = 0 if image.mask is None else int(image.mask.sum())
     return Known(
         elements=elements,
         system_elements=check_symbols(system_elements),
@@ -57,7 +58,7 @@ def known_of(
         take_off_angles_deg=geometry.take_off_angles_deg,
         noise_ev=_noise(acquisition, edxs.detector),
         fano=Estimate(edxs.detector.fano, None, "default"),
-        n_pixels=ny * nx,
+        n_pixels=ny * nx - n_masked,
         thickness_nm=thickness,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from mlatem.factorization.abundances import (
     PixelAbundances,
     dominant,
     fit_abundances,
+    fit_other,
     fit_where_allowed,
 )
 from mlatem.factorization.outliers import (
@@ -73,7 +74,10 @@ class TileSource:
     tile_shape: tuple[int, int] = _DEFAULT_TILE
     """Rows and columns of a tile; whole shards for a store."""
     threads: int = 1
+    """Tiles worked on at a time; -1 as many as there are cores."""
     progress: Progress | None = field(default=None, compare=False)
+    mask: NDArray[np.bool_] | None = field(default=None, compare=False)
+    """Shape (ny, nx); True in pixels that are left out: they are read as without counts."""
     resident: ResidentCounts | None = field(default=None, compare=False)
     """Where tiles stay once they have been read; None reads them anew in every pass."""
 
@@ -113,6 +117,16 @@ class TileSource:
         return plan_tiles(self.shape, self.tile_shape)
 
     @property
+    def n_pixels(self) -> int:
+        """Number of pixels that are not masked."""
+        ny, nx = self.shape
+        return ny * nx - (0 if self.mask is None else int(np.count_nonzero(self.mask)))
+
+    def masked_in(self, tile: Tile) -> NDArray[np.bool_] | None:
+        """Which pixels of a tile are left out, row by row; None where no pixel of the map is."""
+        return None if self.mask is None else self.mask[tile.slices].ravel()
+
+    @property
     def n_energy(self) -> int:
         """Number of channels that are read."""
         return int(self.channels.stop - self.channels.start)
@@ -129,6 +143,8 @@ class TileSource:
                 return counts
         rows, columns = tile.slices
         block = np.asarray(self.counts[rows, columns, self.channels])
+        if self.mask is not None and self.mask[rows, columns].any():
+            block = np.where(self.mask[rows, columns, None], 0, block)
         counts = SparseCounts.from_dense(block, tile.pixel_index(self.shape[1]), label=self.label)
         if self.resident is not None and tile in self.tiles:
             self.resident.keep(tile, counts)
@@ -145,11 +161,13 @@ def statistics_pass(source: TileSource) -> TileStatistics:
 
 
 def scores_pass(source: TileSource, basis: Basis) -> NDArray[np.float32]:
-    """Scores of all pixels, shape (ny, nx, rank)."""
+    """Scores of all pixels, shape (ny, nx, rank); NaN in masked ones."""
     result = np.empty((*source.shape, basis.rank), dtype=np.float32)
     parts = _over(source, source.tiles, lambda tile: scores(source.load(tile), basis))
     for tile, part in zip(source.tiles, parts, strict=True):
         result[tile.slices] = part.reshape(*tile.shape, basis.rank)
+    if source.mask is not None:
+        result[source.mask] = np.nan
     return result
 
 
@@ -206,7 +224,12 @@ def centroids_pass(
     def sample(tile: Tile) -> ScoreSample:
         outer = tile.padded(plan.halo_px, source.shape)
         return tile_sample(
-            source.load(outer), axes, plan, shape=outer.shape, core=tile.within(outer)
+            source.load(outer),
+            axes,
+            plan,
+            shape=outer.shape,
+            core=tile.within(outer),
+            masked=source.masked_in(outer),
         )
 
     return place_centroids(reduce(add, _over(source, source.tiles, sample)), plan)
@@ -234,9 +257,10 @@ def regions_pass(
     def pool(tile: Tile) -> tuple[tuple[RegionStatistics, ...], OutlierSums]:
         outer = tile.padded(plan.halo_px, source.shape)
         counts, core = source.load(outer), tile.within(outer)
+        masked = source.masked_in(outer)
         if patterns is None:
             return tile_regions_and_outliers(
-                counts, axes, centroids, plan, search, shape=outer.shape, core=core
+                counts, axes, centroids, plan, search, shape=outer.shape, core=core, masked=masked
             )
         pattern = patterns.pattern.ravel()[counts.pixel]
         parts = tile_regions(
@@ -248,6 +272,7 @@ def regions_pass(
             core=core,
             pattern=pattern,
             n_patterns=n_patterns,
+            masked=masked,
         )
         return parts, OutlierSums.zero(source.n_energy, len(search.directions))
 
@@ -297,13 +322,19 @@ def rare_pass(
     def tests(numbered: tuple[int, Tile]) -> tuple[rare.TileTests, list[NDArray[np.float32]]]:
         number, tile = numbered
         outer = tile.padded(rare.HALO_PX, source.shape)
-        shape, core = outer.shape, tile.within(outer)
-        counts = source.load(outer)
+        counts, masked = source.load(outer), source.masked_in(outer)
+        tested = partial(
+            rare.tile_tests,
+            expected=expected,
+            shape=outer.shape,
+            core=tile.within(outer),
+            masked=masked,
+        )
         chances = []
         for i in range(n_times if number % every == 0 else 0):
             drawn = rare.simulated(counts, expected, seed=seed + i)
-            chances.append(rare.tile_tests(drawn, expected, shape=shape, core=core).block_maxima)
-        return rare.tile_tests(counts, expected, shape=shape, core=core), chances
+            chances.append(tested(drawn).block_maxima)
+        return tested(counts), chances
 
     value = np.empty((len(rare.WINDOWS), *source.shape), dtype=np.float32)
     measured, by_chance = [], []
@@ -333,7 +364,7 @@ def places_pass(source: TileSource, expected: rare.Expected, label: NDArray[np.i
         counts = source.load(outer)
         inside = np.full(outer.shape, -1, dtype=np.int32)
         inside[tile.within(outer)] = label[tile.slices]
-        scores = rare.tile_scores(counts, expected)
+        scores = rare.tile_scores(counts, expected, masked=source.masked_in(outer))
         return PlaceSums.of_tile(counts, inside.ravel(), n_places, **vars(scores))
 
     for part in _over(source, tiles, sums):
@@ -349,10 +380,12 @@ def abundances_pass(
     spectrum: NDArray[np.float64],
     tiles: Sequence[Tile],
     patterns: PhasePatterns | None = None,
+    other_spectrum: NDArray[np.float64] | None = None,
 ) -> Iterator[TileAbundances]:
     """Abundances in every pixel of some tiles, for phase spectra of shape (n_phases, n_energy).
 
     With patterns, for the phases in the order of the spectra, phases are only where they may be.
+    With the spectra of another answer, its abundances are fitted too, while a tile is at hand.
 
     Yields
     ------
@@ -363,10 +396,12 @@ def abundances_pass(
     def fit(tile: Tile) -> TileAbundances:
         counts = source.load(tile)
         if patterns is None:
-            result = fit_abundances(counts, spectrum)
+            allowed, result = None, fit_abundances(counts, spectrum)
         else:
             allowed = patterns.allowed[patterns.pattern.ravel()[counts.pixel]]
             result = fit_where_allowed(counts, spectrum, allowed)
+        if other_spectrum is not None:
+            result = replace(result, other=fit_other(counts, other_spectrum, allowed))
         return counts.pixel, result, dominant(counts, result.abundance)
 
     return _over(source, tiles, fit)

@@ -19,6 +19,7 @@ from mlatem.elements import check_symbols
 from mlatem.errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0)]
+Spatial = Literal["wavelet", "total_variation", "none"]
 
 
 class _Record(BaseModel):
@@ -57,6 +58,37 @@ class Convert(_Record):
                 f"({self.first_frame})"
             )
         return self
+
+
+class Preprocess(_Record):
+    """What is done to the counts while a raw file is converted; the raw file stays as it is."""
+
+    crop_y: tuple[int, int] | None = Field(
+        None,
+        description="Rows that are kept, counted from 0, the second not among them: [0, 128]; null "
+        "for all. The sample sheet's column takes precedence.",
+    )
+    crop_x: tuple[int, int] | None = Field(
+        None, description="Columns that are kept, as for crop_y; null for all."
+    )
+    energy_bin: int = Field(
+        1, ge=1, le=64, description="Channels of the energy axis that are summed into one."
+    )
+    bad_pixels: Literal["none", "dead", "dead_and_hot"] = Field(
+        "dead",
+        description="Pixels that are masked: dead ones, which hold no count amid bright "
+        "neighbours; or hot ones too, of which bright particles of one pixel cannot be told.",
+    )
+
+    @field_validator("crop_y", "crop_x")
+    @classmethod
+    def _check_crop(cls, crop: tuple[int, int] | None) -> tuple[int, int] | None:
+        if crop is not None and not 0 <= crop[0] < crop[1]:
+            raise ValueError(
+                f"{crop[0]} to {crop[1]} holds no pixel: expected the first and, larger, the one "
+                "behind the last"
+            )
+        return crop
 
 
 class Detector(_Record):
@@ -183,10 +215,27 @@ class Identify(_Record):
 class Denoise(_Record):
     """Low-rank product: serves seeds, rank and viewing; the factorisation sees raw counts."""
 
+    method: Literal["low_rank", "binning", "none"] = Field(
+        "low_rank",
+        description="What is looked at: spectra of low rank, sums over neighbouring pixels and "
+        "channels (exact Poisson counts), or the counts as they are.",
+    )
     rank: Literal["edge"] | Annotated[int, Field(ge=1)] = Field(
         "edge", description="Number of axes: by the noise edge, or a number."
     )
     max_rank: int = Field(20, ge=1, description="Most axes that are kept.")
+    spatial: Spatial = Field(
+        "wavelet",
+        description="Smoothing of the score maps that are looked at: wavelet shrinkage, "
+        "total_variation or none. Pixels that stand out stay as they are.",
+    )
+    bin_px: int = Field(2, ge=1, description="Rows and columns of pixels that binning adds up.")
+    bin_channels: int = Field(1, ge=1, description="Channels that binning adds up.")
+    held_out: bool = Field(
+        True,
+        description="Denoise one half of the photons and compare with the other; another two "
+        "passes over the counts.",
+    )
 
 
 class Factorize(_Record):
@@ -256,6 +305,7 @@ class Settings(_Record):
 
     datasets: str = Field("config/datasets.tsv", description="Sample sheet, a row per dataset.")
     convert: Convert = Convert()
+    preprocess: Preprocess = Preprocess()
     edxs: Edxs = Edxs()
     calibrate: Calibrate = Calibrate()
     identify: Identify = Identify()
@@ -275,6 +325,11 @@ def with_frames(settings: Convert, frames: Mapping[str, int]) -> Convert:
     """
     values = {**settings.model_dump(), **frames}
     return parse({"convert": values}, source="first_frame, last_frame").convert
+
+
+def with_crop(settings: Preprocess, crop: Mapping[str, tuple[int, int]]) -> Preprocess:
+    """The settings with the rows and columns that a row of the sample sheet keeps."""
+    return settings.model_copy(update=dict(crop))
 
 
 def parse(config: Mapping[str, Any], *, source: str = "config/config.yaml") -> Settings:

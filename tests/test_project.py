@@ -28,7 +28,7 @@ CONDA_NAMES = {
 }
 
 #: Packages that are imported by another name than they are installed by.
-IMPORT_NAMES = {"pyyaml": "yaml", "rosettasciio": "rsciio"}
+IMPORT_NAMES = {"pywavelets": "pywt", "pyyaml": "yaml", "rosettasciio": "rsciio"}
 
 #: Extras of packages that MLATEM runs without.
 OPTIONAL_EXTRAS = {"hyperspy"}

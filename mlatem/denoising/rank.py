@@ -13,6 +13,7 @@ from mlatem.denoising.edge import FACTOR_IN_SPAN, FACTOR_RESIDUAL, bulk_edge, no
 from mlatem.denoising.eigen import leading_eigenpairs
 from mlatem.errors import InputError
 from mlatem.model import Basis, Decision, Dictionary, TileStatistics
+from mlatem.model.basis import CERTAIN_STRENGTH
 
 #: Channels count as if they held at least this many counts times sqrt(pixels / channels). With
 #: fewer, a chance pair of photons in one pixel would rise above the edge by itself.
@@ -83,7 +84,7 @@ def low_rank(
     moment = _Moment(statistics, weights, used)
     mean = (statistics.total * weights)[used]
     mean /= np.linalg.norm(mean)
-    span = _span(mean, dictionary, weights, used)
+    span = dictionary_span(mean, dictionary, weights, used)
     n_pixels = statistics.n_pixels
     edge_in_span = FACTOR_IN_SPAN * noise_edge(n_pixels, moment.noise_inside(span))
     n_wanted = options.rank if isinstance(options.rank, int) else options.max_rank
@@ -128,6 +129,9 @@ def rank_decision(basis: Basis, options: settings.Denoise) -> Decision:
         )
     if 1 + n_in_span + n_residual > basis.rank:
         reason += f", cut to denoise.max_rank = {options.max_rank}"
+    near = [str(k + 1) for k in np.flatnonzero(basis.is_uncertain)]
+    if near:
+        reason += f"; uncertain, below {CERTAIN_STRENGTH:g} times the edge: axis {', '.join(near)}"
     return Decision("denoise", f"{basis.rank} axes", reason, "denoise.rank")
 
 
@@ -184,22 +188,23 @@ class _Moment:
         return product - bias * vectors
 
 
-def _span(
-    mean: NDArray[np.float64],
+def dictionary_span(
+    mean: NDArray[np.float64] | None,
     dictionary: Dictionary | None,
     weights: NDArray[np.float64],
     used: NDArray[np.intp],
 ) -> NDArray[np.float64]:
-    """Orthonormal columns: the mean spectrum, then the rest of the dictionary's whitened span."""
+    """Orthonormal columns: the mean spectrum, if given, then the rest of the whitened span."""
+    first = np.zeros((used.size, 0)) if mean is None else mean[:, None]
     if dictionary is None:
-        return mean[:, None]
+        return first
     columns = (dictionary.columns * weights)[:, used].T
     norm = np.linalg.norm(columns, axis=0)
     columns = columns[:, norm > 0] / norm[norm > 0]
     for _ in range(2):  # Twice is enough for orthogonality to rounding.
-        columns -= np.outer(mean, mean @ columns)
+        columns -= first @ (first.T @ columns)
     left, singular, _ = np.linalg.svd(columns, full_matrices=False)
-    return np.column_stack([mean, left[:, singular > _RELATIVE_RANK]])
+    return np.column_stack([first, left[:, singular > _RELATIVE_RANK]])
 
 
 def _inside(moment: _Moment, span: NDArray[np.float64], edge: float) -> _Axes:

@@ -90,13 +90,14 @@ def ambiguity(
         alternative="embedded" if alone.all() else "contiguous",
         is_given=is_given,
         reason=_reason(found, alone, apart, lacking, purity, steady, options),
-        question="" if is_settled else _question(fractions, others, alone, names),
+        question="" if is_settled else question(fractions, others, alone, names),
         purity=purity,
         n_lacking=lacking,
         is_alone=alone,
         mixing_low=intervals.low,
         mixing_high=intervals.high,
         alternative_coefficient=other / scale,
+        alternative_scale=np.broadcast_to(scale, other.shape),
         fewer_coefficient=neighbours.fewer / scale,
         more_coefficient=neighbours.more / scale,
         order_deviance=neighbours.deviance,
@@ -166,17 +167,25 @@ def _phases(index: NDArray[np.int64]) -> str:
     return f"phase{'s' if len(index) > 1 else ''} {numbers}"
 
 
-def _question(
+def question(
     fractions: Array, others: Array, alone: NDArray[np.bool_], elements: Sequence[str]
 ) -> str:
-    """The element whose presence differs most between the two answers."""
+    """The question about the element that differs most between the two answers.
+
+    Parameters
+    ----------
+    fractions, others : ndarray of shape (n_phases, n_elements)
+        Atomic fractions of the answer that is given and of the other one.
+    alone : ndarray of shape (n_phases,), bool
+    elements : sequence of str
+    """
     low, high = np.minimum(fractions, others), np.maximum(fractions, others)
     # An element that one answer lacks decides; else the one that differs most.
     told = np.where((low < LACKING) & (high > PRESENT), 10.0, 1.0) * (high - low)
     told = np.where(alone.all() | ~alone[:, None], told, 0.0)
     phase, element = divmod(int(np.argmax(told)), told.shape[1])
     here, there = 100 * fractions[phase, element], 100 * others[phase, element]
-    return (
-        f"is {elements[element]} present in phase {phase + 1}? This answer has {here:.1f} at%, "
-        f"the other one {there:.1f} at%"
-    )
+    name, number = elements[element], phase + 1
+    lacks = min(here, there) < 100 * LACKING
+    asked = f"is {name} present in" if lacks else f"how much {name} is in"
+    return f"{asked} phase {number}? This answer has {here:.1f} at%, the other one {there:.1f} at%"

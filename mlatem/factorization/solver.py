@@ -21,6 +21,7 @@ from mlatem.factorization.factor_errors import factor_errors
 from mlatem.factorization.geometry_class import ambiguity
 from mlatem.factorization.intervals import composition_leeway, in_coefficients
 from mlatem.factorization.number import Neighbours, neighbours
+from mlatem.factorization.other_columns import opened_in_itself
 from mlatem.factorization.own_columns import OwnColumns, with_own_columns
 from mlatem.factorization.pooled import (
     Array,
@@ -140,7 +141,7 @@ def solve_compositions(
     covariance = weight_covariance(thinnings[0], abundance, sparse, constraints)
     line_factors, of_factors = {}, np.zeros_like(covariance)
     if parts is not None and parts.n_factors:
-        errors = factor_errors(thinnings[0], parts, abundance, sparse, log_factor)
+        errors = factor_errors(thinnings[0], parts, abundance, sparse, log_factor, constraints)
         of_factors = errors.covariance()
         line_factors = errors.estimates(parts.names, log_factor)
     covariance = covariance + scatter(weights) + of_factors
@@ -167,20 +168,22 @@ def solve_compositions(
     if named is not None:
         order = np.argsort(-abundance.sum(axis=0), kind="stable")
         solution = _named(solution, named, costs, order)
+    ordered = _with_order(thinnings[0], order)
+    opened = ambiguity(
+        ordered,
+        abundance[:, order],
+        sparse[order],
+        first.settled,
+        solution.spread_deg,
+        _neighbours(shared, n_phases, n_carried, first.likeliest_loss, options),
+        dictionary,
+        options,
+        view.order(thinnings[0].spectrum(sparse))[order],
+        constraints,
+    )
     solution = replace(
         solution,
-        ambiguity=ambiguity(
-            _with_order(thinnings[0], order),
-            abundance[:, order],
-            sparse[order],
-            first.settled,
-            solution.spread_deg,
-            _neighbours(shared, n_phases, n_carried, first.likeliest_loss, options),
-            dictionary,
-            options,
-            view.order(thinnings[0].spectrum(sparse))[order],
-            constraints,
-        ),
+        ambiguity=opened_in_itself(opened, ordered, solution, dictionary, own_columns, log_factor),
     )
     _check_finite(solution)
     logger.info(

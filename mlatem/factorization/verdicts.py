@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 from mlatem import settings
 from mlatem.factorization.solution import CompositionSolution
 from mlatem.model import Ambiguity, Decision, Verdict
+from mlatem.model.prior_conflicts import OF_ALL
 from mlatem.model.verdict import Status
 
 #: Thinnings that disagree by more caught most wrong answers on simulated specimens.
@@ -32,8 +34,15 @@ _STATUS: dict[str, Status] = {
 }
 
 
-def decisions(solution: CompositionSolution, options: settings.Factorize) -> tuple[Decision, ...]:
-    """The number of phases, and why."""
+def decisions(
+    solution: CompositionSolution,
+    options: settings.Factorize,
+    priors: Mapping[str, Sequence[str]] | None = None,
+) -> tuple[Decision, ...]:
+    """The number of phases and how they lie, and why.
+
+    Priors are what is known of each named phase, in words (`prior_conflicts.in_words`).
+    """
     reason = f"given; the pooled spectra carry {solution.n_carried} above the noise"
     if options.n_phases == "auto":
         reason = (
@@ -41,7 +50,7 @@ def decisions(solution: CompositionSolution, options: settings.Factorize) -> tup
             "rank: a solid solution without end members counts as two"
         )
     noun = "phase" if solution.n_phases == 1 else "phases"
-    decided = () if solution.ambiguity is None else (_geometry(solution.ambiguity),)
+    decided = () if solution.ambiguity is None else (_geometry(solution.ambiguity, priors or {}),)
     return (
         *_names(solution),
         Decision(
@@ -55,7 +64,7 @@ def decisions(solution: CompositionSolution, options: settings.Factorize) -> tup
     )
 
 
-def _geometry(opened: Ambiguity) -> Decision:
+def _geometry(opened: Ambiguity, priors: Mapping[str, Sequence[str]]) -> Decision:
     """Which reading of the map was taken, and what would settle it."""
     alone = [str(phase + 1) for phase in range(len(opened.is_alone)) if opened.is_alone[phase]]
     if opened.is_alone.all():
@@ -65,11 +74,14 @@ def _geometry(opened: Ambiguity) -> Decision:
     else:
         choice = "no phase occurs alone (embedded)"
     settle = f". To settle: {opened.question}" if opened.question else ""
+    told = "; ".join(f"{name}: {', '.join(words)}" for name, words in priors.items() if name)
+    known = f", with what is known beforehand ({told})" if told else ""
+    by = " in the priors" if priors.get(OF_ALL) else ""
     return Decision(
         _STAGE,
         f"{opened.geometry_class}: {choice}",
-        f"{opened.reason}{settle}",
-        "column geometry, factorize.geometry",
+        f"{opened.reason}{by}{known}{settle}",
+        "column priors, column geometry, factorize.geometry",
     )
 
 

@@ -13,6 +13,9 @@ from mlatem.errors import InputError
 
 _SCHEMA = "mlatem-basis/1"
 
+#: Axes whose eigenvalue lies below so many times the edge may be noise.
+CERTAIN_STRENGTH = 2.0
+
 
 @dataclass(frozen=True)
 class Basis:
@@ -56,10 +59,22 @@ class Basis:
         return len(self.axes)
 
     @property
+    def is_uncertain(self) -> NDArray[np.bool_]:
+        """Shape (rank,); axes so near to the noise edge that they may be noise."""
+        near: NDArray[np.bool_] = self.eigenvalue < CERTAIN_STRENGTH * self.edge
+        return near
+
+    @property
     def spectra(self) -> NDArray[np.float64]:
         """The axes as spectra in counts, shape (rank, n_energy); 0 in channels without counts."""
         used = self.weights > 0
         return np.where(used, self.axes / np.where(used, self.weights, 1.0), 0.0)
+
+    @property
+    def root_per_score(self) -> NDArray[np.float64]:
+        """Shape (rank,); the scores of a pixel times these add up to the root of its counts."""
+        sums: NDArray[np.float64] = self.spectra.sum(axis=1)
+        return sums
 
     def validate(self) -> None:
         """Check shapes and that the axes are orthonormal.
@@ -90,6 +105,8 @@ class Basis:
                 "eigenvalue": (("axis",), self.eigenvalue),
                 "edge": (("axis",), self.edge),
                 "in_span": (("axis",), self.in_span.astype(np.uint8)),
+                "is_uncertain": (("axis",), self.is_uncertain.astype(np.uint8)),
+                "root_per_score": (("axis",), self.root_per_score),
                 "scree_in_span": (("order_in_span",), self.scree_in_span),
                 "scree_residual": (("order_residual",), self.scree_residual),
                 "edge_of_scree": (("part",), np.array([self.edge_in_span, self.edge_residual])),

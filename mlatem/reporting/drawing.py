@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap
@@ -75,6 +76,7 @@ def draw_map(
     limits: tuple[float, float] | None = None,
     colormap: str | Colormap = SEQUENTIAL,
     side_in: float = 2.12,
+    mask: NDArray[np.bool_] | None = None,
 ) -> tuple[Figure, Axes]:
     """A map with its scale bar below, and a color bar if it has a unit.
 
@@ -91,6 +93,8 @@ def draw_map(
     colormap : str or Colormap, optional
     side_in : float, optional
         Longer side of the image in inches.
+    mask : ndarray of shape (ny, nx), bool, optional
+        Pixels that are left out: hatched.
 
     Returns
     -------
@@ -112,6 +116,8 @@ def draw_map(
 
     axes = place(_MARGIN, bottom, width, height)
     image = _show(axes, values, colormap, limits, pixels_across=width * 100)
+    if mask is not None and mask.any():
+        _hatch(axes, mask)
     _scale_bar(axes, extent, values.shape[1], below_fraction=0.12 / height)
     axes.set_title(title, fontsize=FONT_PT + 1, color=INK, loc="left", pad=4)
     if unit:
@@ -156,6 +162,18 @@ def _show(
     for spine in axes.spines.values():
         spine.set_visible(False)
     return image
+
+
+def _hatch(axes: Axes, mask: NDArray[np.bool_]) -> None:
+    """Hatch pixels; also single ones, whose centre a contour would only touch."""
+    ny, nx = mask.shape
+    repeated = np.pad(mask.repeat(3, axis=0).repeat(3, axis=1).astype(float), 1, mode="edge")
+    y = (np.arange(3 * ny + 2) - 1) / 3 - 1 / 3
+    x = (np.arange(3 * nx + 2) - 1) / 3 - 1 / 3
+    with rc_context({"hatch.linewidth": 0.6, "hatch.color": INK}):
+        axes.contourf(x, y, repeated, levels=[0.5, 1.5], colors=[NONE], hatches=["/////"])
+    axes.set_xlim(-0.5, nx - 0.5)
+    axes.set_ylim(ny - 0.5, -0.5)
 
 
 def _scale_bar(axes: Axes, extent: Extent, n_across: int, *, below_fraction: float) -> None:

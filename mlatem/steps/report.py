@@ -35,6 +35,8 @@ from mlatem.model import (
     Verdict,
 )
 from mlatem.physics.dictionary import dictionary_from_calibration
+from mlatem.preparation import decisions_of as preprocessing_decisions
+from mlatem.preparation import verdicts_of as preprocessing_verdicts
 from mlatem.preprocessing.poisson_fit import fit_counts
 from mlatem.quantification.verdicts import decisions as quantification_decisions
 from mlatem.quantification.verdicts import verdicts as quantification_verdicts
@@ -172,12 +174,15 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
         sum_fit=_sum_fit(image.energy, calibration, settings),
         basis=basis,
         decisions=(
+            *preprocessing_decisions(image),
             *_decisions(calibration, lowrank, factorization),
             *quantification_decisions(table),
         ),
         verdicts=(
             *raw_verdicts(image),
+            *preprocessing_verdicts(image),
             *calibration.verdicts,
+            *(Verdict(**verdict) for verdict in lowrank.attrs["verdicts"]),
             *(Verdict(**verdict) for verdict in factorization.attrs["verdicts"]),
             rare_verdict(rare),
             *quantification_verdicts(table),
@@ -211,7 +216,7 @@ def _sum_fit(
 def _decisions(
     calibration: Calibration, lowrank: xr.Dataset, factorization: Factorization
 ) -> tuple[Decision, ...]:
-    found = [lowrank.attrs["decision"], *factorization.attrs["decisions"]]
+    found = [*lowrank.attrs["decisions"], *factorization.attrs["decisions"]]
     return (*calibration.decisions, *(Decision(**decision) for decision in found))
 
 

@@ -16,10 +16,12 @@ import pandas as pd
 import pytest
 
 import mlatem
+from mlatem.campaign import load_folder
 from mlatem.io.atomic import read_json
 from mlatem.io.datasets import load_dataset
 from mlatem.io.store import load_spectrum_image
 from mlatem.model import Factorization
+from mlatem.resources import work_mb
 from mlatem.steps.check import check_campaign
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,6 +153,17 @@ def test_phases_come_back(campaign):
     for _, composition in truth.iterrows():
         distance = np.abs(found[composition.index] - composition).mean(axis=1)
         assert distance.min() < 2.0
+
+
+def test_jobs_ask_for_the_memory_that_they_need(campaign):
+    folder, _ = campaign
+    extent = load_folder(folder).extent("good")
+    logs = list((folder / "logs" / "good").glob("*.log"))
+    assert len(logs) == 7
+    for log in logs:
+        (peak,) = re.findall(r"job finished in .* peak (\d+) MB", log.read_text())
+        projected = work_mb(log.stem, extent, threads=2)
+        assert float(peak) < projected < 2 * float(peak), log.stem
 
 
 def test_a_mended_campaign_finishes_without_redoing_the_rest(mended):

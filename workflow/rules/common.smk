@@ -4,10 +4,11 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from mlatem import campaign
+from mlatem import campaign, resources
+from mlatem.claim import cancel_orphans, claim
 from mlatem.errors import MlatemError
 from mlatem.io.priors import files_of, places_of
-from mlatem.sheet import ACQUISITION_COLUMNS, AXES_COLUMNS
+from mlatem.sheet import ACQUISITION_COLUMNS, AXES_COLUMNS, PIXEL_COLUMNS
 
 try:
     CAMPAIGN = campaign.load(config)
@@ -18,7 +19,8 @@ DATASETS = list(CAMPAIGN.rows)
 
 
 wildcard_constraints:
-    dataset="|".join(re.escape(name) for name in DATASETS),
+    # Not the names themselves: of thousands of them the pattern would take minutes.
+    dataset="[A-Za-z0-9][A-Za-z0-9._-]*",
 
 
 def raw_files(wildcards):
@@ -26,6 +28,12 @@ def raw_files(wildcards):
     return [
         path for path in CAMPAIGN.raw_paths(wildcards.dataset) if Path(path).exists()
     ]
+
+
+def mask_file(wildcards):
+    """The mask of a dataset if it exists; the convert job names one that is missing."""
+    path = CAMPAIGN.mask_path(wildcards.dataset)
+    return [path] if path and Path(path).exists() else []
 
 
 def factor_and_detector_files(wildcards):
@@ -64,10 +72,44 @@ def section(name):
     return getattr(CAMPAIGN.settings, name).model_dump(mode="json")
 
 
+def memory(stage):
+    """Memory that a rule asks for, MB, by the size of the dataset and the attempt."""
+
+    def mem_mb(wildcards, threads, attempt):
+        return resources.memory_mb(
+            stage, CAMPAIGN.extent(wildcards.dataset), threads, attempt
+        )
+
+    return mem_mb
+
+
+def minutes(stage):
+    """Time that a rule asks for, minutes, by the size of the dataset and the attempt."""
+
+    def runtime(wildcards, threads, attempt):
+        return resources.runtime_min(
+            stage, CAMPAIGN.extent(wildcards.dataset), threads, attempt
+        )
+
+    return runtime
+
+
+def begin_run():
+    """Claim the results for this run, and cancel what a killed one left on the cluster."""
+    try:
+        globals()["CLAIM"] = claim(Path("results"), Path.cwd())
+    except MlatemError as error:
+        raise WorkflowError(str(error)) from None
+    for number in cancel_orphans(Path(".snakemake") / "log"):
+        logger.info(f"Cancelled job {number} of an earlier run that was killed.")
+
+
 def write_index_of_failed_run():
     """Show what finished and what failed, with the reason, after a run that did not complete."""
     from mlatem.steps.index import index
 
+    if "CLAIM" not in globals():
+        return
     index(
         CAMPAIGN.rows,
         results="results",

@@ -13,6 +13,9 @@ rule quantify:
         "logs/{dataset}/quantify.log",
     benchmark:
         "logs/{dataset}/quantify.benchmark.tsv"
+    resources:
+        mem_mb=memory("quantify"),
+        runtime=minutes("quantify"),
     params:
         row=row("dataset", "path", "oxygen"),
         edxs=section("edxs"),
@@ -39,6 +42,9 @@ rule report:
         "logs/{dataset}/report.log",
     benchmark:
         "logs/{dataset}/report.benchmark.tsv"
+    resources:
+        mem_mb=memory("report"),
+        runtime=minutes("report"),
     params:
         row=lambda wildcards: CAMPAIGN.rows[wildcards.dataset],
         settings=CAMPAIGN.settings.model_dump(mode="json"),
