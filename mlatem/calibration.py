@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mlatem import settings as _settings
 from mlatem.element_check import checked_elements, used_elements, with_identification
 from mlatem.errors import InputError
-from mlatem.known import known_of, number_of
+from mlatem.known import density_of, known_of, number_of
 from mlatem.model import (
     Calibration,
     Decision,
@@ -107,7 +107,7 @@ def calibrate_image(
         counts,
         image.energy,
         known,
-        _physics(known, number_of(known_values, "density_g_cm3"), edxs),
+        _physics(known, density_of(known_values), edxs),
         edxs=edxs,
         options=settings,
     )
