@@ -15,7 +15,7 @@ rule place_regions:
         calibration="results/{dataset}/calibration.json",
         lowrank="results/{dataset}/lowrank.zarr",
     output:
-        temp("results/{dataset}/blocks/regions.npz"),
+        "results/{dataset}/blocks/regions.npz",
     log:
         "logs/{dataset}/place_regions.log",
     benchmark:
