@@ -104,6 +104,8 @@ def test_the_command_says_what_it_wrote(tmp_path, monkeypatch):
     assert result.exit_code == 0
     assert f"wrote {tmp_path}/snakemake/slurm/config.yaml" in result.output
     assert "snakemake --profile slurm" in result.output
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'mlatem[slurm]'" in CliRunner().invoke(app, command).output
     again = CliRunner().invoke(app, [*command, "--jobs", "7"])
     assert again.exit_code == 1
     assert "--force" in again.output

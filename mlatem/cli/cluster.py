@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Annotated, Literal
@@ -93,6 +94,9 @@ def install(
     typer.echo(
         f"partition: {partition or 'default of the cluster'}, account: {account or 'your default'}"
     )
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        words = "the executor for SLURM is not installed here yet: pip install 'mlatem[slurm]'"
+        typer.secho(words, fg="yellow", err=True)
     typer.echo(f"run a campaign with: snakemake --profile {chosen} --directory CAMPAIGN")
 
 
