@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mlatem import settings
 from mlatem.errors import ConvergenceError, InputError
 from mlatem.factorization import alignment, geometry, vertices
+from mlatem.factorization.averaging import averaged
 from mlatem.factorization.blind import blind_start, too_many
 from mlatem.factorization.constraints import NamedPhases
 from mlatem.factorization.covariance import weight_covariance
@@ -30,7 +31,7 @@ from mlatem.factorization.prior_cost import PriorCosts, no_costs, prior_costs
 from mlatem.factorization.prior_fit import Known, matched_starts
 from mlatem.factorization.solution import CompositionSolution
 from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse
-from mlatem.factorization.thinnings import averaged, combined, ordered_alike, reconciled, scatter
+from mlatem.factorization.thinnings import combined, ordered_alike, reconciled, scatter
 from mlatem.model import Dictionary, Leeway, RegionStatistics
 
 logger = logging.getLogger(__name__)
@@ -145,9 +146,9 @@ def solve_compositions(
         line_factors = errors.estimates(parts.names, log_factor)
     covariance = covariance + scatter(weights) + of_factors
     weight = sparse
-    if constraints is None and not view.is_alone.all():
-        means = averaged(thinnings, answers, _penalized(dictionary), options)
-        weight = combined(means, thinnings[0], 0)
+    if not view.is_alone.all():
+        penalized = _penalized(dictionary)
+        weight = averaged(thinnings, answers, known, columns, penalized, options)
     scale = np.broadcast_to(columns.sum(axis=-1), weight.shape)
     n_failed = sum(not answer.converged for answer in answers)
     solution = CompositionSolution(
