@@ -84,8 +84,7 @@ def named_phases(
     -----
     Coefficients of quantified columns are proportional to atoms (`element_matrix`, which the
     quantification uses too), so that statements on at% and on ratios are linear in them: the
-    factors of the lines are in the columns. Where a prior tells which elements a phase lacks, it
-    settles the mixing that sparsity would have to settle: none pulls on any weight of that phase.
+    factors of the lines are in the columns. No sparsity pulls on elements that a prior speaks of.
     """
     if not priors.phases:
         return None
@@ -131,8 +130,7 @@ def _one_phase(
     for pair, ratio in phase.ratios.items():
         above, below = (amount[element] for element in pair.split("/"))
         rows += _ratio_rows(above, below, ratio)
-    spoken = _columns_of(phase.elements, elements, matrix) | bool(phase.absent)
-    return ~absent, spoken, None, rows
+    return ~absent, _columns_of(phase.elements, elements, matrix), None, rows
 
 
 def _columns_of(

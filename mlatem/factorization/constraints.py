@@ -116,6 +116,21 @@ class Constraints:
         product: Array = rows.T @ rows
         return product
 
+    def limits(self) -> Array:
+        """Rows whose product with the weights is not negative where intervals are kept.
+
+        Shape (n_rows, n_phases * n_columns): two for each interval, one for each end.
+        """
+        told = self.statements.of(self.statements.low < self.statements.high)
+        ends = [
+            sign * (told.numerator - end[:, None] * told.denominator)[np.isfinite(end)]
+            for sign, end in ((1.0, told.low), (-1.0, told.high))
+        ]
+        phase = [told.phase[np.isfinite(end)] for end in (told.low, told.high)]
+        rows = np.zeros((sum(map(len, phase)), *self.allowed.shape))
+        rows[np.arange(len(rows)), np.concatenate(phase)] = np.concatenate(ends)
+        return rows.reshape(len(rows), self.allowed.size)
+
     def overrun(self, weight: Array, step: Array) -> Array:
         """The interval bounds, shape (n_statements,), that a step overruns; NaN where it does not.
 

@@ -47,8 +47,9 @@ def composition_leeway(
     Information and gradient are those of the likelihood alone, abundances eliminated by the Schur
     complement. C, the inverse of the information on the weights that are not zero while the sums
     of the phases stay, gives the covariance, and -C g the step to the likeliest weights: what
-    penalties have pulled is taken back. A weight at zero is freed alone: its variance is the
-    inverse of the information that is left when all others follow it.
+    penalties have pulled is taken back, and what is so small that it counts as zero, taken away. A
+    weight at zero is freed alone: its variance is the inverse of the information that is left when
+    all others follow it.
     """
     found = [
         _of_thinning(data, abundance, weight, constraints)
@@ -105,14 +106,16 @@ def _of_thinning(
         slope = slope + constraints.gradient(weight).ravel()
     active = (weight > _ZERO * errors) & free
     moving = _directions(active, np.flatnonzero(active & ~_is_last(active)))
-    raised = _directions(active, np.flatnonzero(~active & free))
+    at_zero = np.flatnonzero(~active & free)
+    raised = _directions(active, at_zero)
+    removed = -raised @ weight.ravel()[at_zero]
     full = moving @ np.linalg.solve(moving.T @ reduced @ moving, moving.T)
     direction = raised - full @ (reduced @ raised)
     left = np.maximum(np.sum(direction * (reduced @ direction), axis=0), 1.0)
     blocks = full.reshape(n_phases, n_columns, n_phases, n_columns)
     return _Part(
         covariance=np.stack([blocks[k, :, k] for k in range(n_phases)]),
-        shift=-(full @ slope).reshape(weight.shape),
+        shift=(removed - full @ (slope + reduced @ removed)).reshape(weight.shape),
         direction=direction.T.reshape(-1, *weight.shape),
         variance=1.0 / left,
         best=-(slope @ direction) / left,

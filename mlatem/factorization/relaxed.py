@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem import settings
+from mlatem.factorization.constraints import Constraints
 from mlatem.factorization.mixing import fitted_abundances
 from mlatem.factorization.pooled import Array, PooledData, spectral_angle
 from mlatem.factorization.scoring import Penalty, fit
@@ -35,6 +36,7 @@ def pull_taken_back(
     answers: Sequence[SparseResult],
     pulled: NDArray[np.bool_],
     options: settings.Factorize,
+    priors: Sequence[Constraints | None],
 ) -> Array:
     """Steps from the sparse answers to where the counts would have them, with the same zeros.
 
@@ -46,6 +48,8 @@ def pull_taken_back(
     pulled : ndarray of shape (n_phases, n_columns), bool
         Weights that sparsity may have set to zero.
     options : settings.Factorize
+    priors : sequence of Constraints or None
+        What is known of the phases, for every thinning.
 
     Returns
     -------
@@ -61,12 +65,15 @@ def pull_taken_back(
     whole phase is left out.
     """
     steps, gains = [], []
-    for data, answer in zip(thinnings, answers, strict=True):
-        relaxed = _relaxed(data, answer, pulled & (answer.weight < _ZERO), options)
+    for data, answer, prior in zip(thinnings, answers, priors, strict=True):
+        free = pulled if prior is None else pulled & ~prior.told
+        relaxed = _relaxed(data, answer, free & (answer.weight < _ZERO), options, prior)
         before, after = (
             fitted_abundances(data, data.spectrum(one.weight), one.abundance)[1]
             for one in (answer, relaxed)
         )
+        if prior is not None:
+            before, after = before + prior.cost(answer.weight), after + prior.cost(relaxed.weight)
         gains.append(before - after)
         steps.append(relaxed.weight - answer.weight)
     if np.median(gains) < _LEAST_GAIN_NATS:
@@ -86,6 +93,7 @@ def _relaxed(
     answer: SparseResult,
     held: NDArray[np.bool_],
     options: settings.Factorize,
+    prior: Constraints | None,
 ) -> SparseResult:
     """The fit with some weights held at zero and no pull on the amounts of the phases."""
     abundance, weight = answer.abundance, np.where(held, 0.0, answer.weight)
@@ -99,6 +107,7 @@ def _relaxed(
             abundance,
             weight,
             penalty=Penalty(relative, np.where(held, _HOLD, 0.0)),
+            constraints=prior,
             max_rounds=options.max_rounds,
             tolerance=_TOLERANCE,
         )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mlatem import settings
 from mlatem.errors import ConvergenceError, InputError
 from mlatem.factorization import alignment, geometry, vertices
+from mlatem.factorization.averaging import averaged
 from mlatem.factorization.blind import blind_start, too_many
 from mlatem.factorization.constraints import NamedPhases
 from mlatem.factorization.covariance import weight_covariance
@@ -29,10 +30,9 @@ from mlatem.factorization.pooled import (
 )
 from mlatem.factorization.prior_cost import PriorCosts, no_costs, prior_costs
 from mlatem.factorization.prior_fit import Known, matched_starts
-from mlatem.factorization.relaxed import moved, pull_taken_back
 from mlatem.factorization.solution import CompositionSolution
 from mlatem.factorization.sparsity import SparseResult, abundances_at, fit_sparse
-from mlatem.factorization.thinnings import averaged, combined, ordered_alike, reconciled, scatter
+from mlatem.factorization.thinnings import combined, ordered_alike, reconciled, scatter
 from mlatem.model import Dictionary, Leeway, RegionStatistics
 
 logger = logging.getLogger(__name__)
@@ -148,9 +148,9 @@ def solve_compositions(
         line_factors = errors.estimates(parts.names, log_factor)
     covariance = covariance + scatter(weights) + of_factors
     weight = sparse
-    if constraints is None and not view.is_alone.all():
-        pulled = view.pulled(thinnings[0].spectrum(sparse))
-        weight = _averaged(thinnings, answers, _penalized(dictionary), pulled, options)
+    if not view.is_alone.all():
+        pulled, penalized = view.pulled(thinnings[0].spectrum(sparse)), _penalized(dictionary)
+        weight = averaged(thinnings, answers, known, columns, penalized, pulled, options)
     scale = np.broadcast_to(columns.sum(axis=-1), weight.shape)
     n_failed = sum(not answer.converged for answer in answers)
     solution = CompositionSolution(
@@ -196,19 +196,6 @@ def solve_compositions(
         solution.spread_deg.max(),
     )
     return solution
-
-
-def _averaged(
-    thinnings: Sequence[PooledData],
-    answers: Sequence[SparseResult],
-    penalized: NDArray[np.bool_],
-    pulled: NDArray[np.bool_],
-    options: settings.Factorize,
-) -> Array:
-    """One answer of the means over what is about as probable as the sparse answers."""
-    means = averaged(thinnings, answers, penalized, options)
-    step = pull_taken_back(thinnings, answers, pulled, options)
-    return combined(moved(means, step), thinnings[0], 0)
 
 
 @dataclass(frozen=True)

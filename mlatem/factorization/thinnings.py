@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from mlatem import settings
 from mlatem.factorization import alignment
-from mlatem.factorization.averaging import averaged_weight
 from mlatem.factorization.constraints import Constraints
 from mlatem.factorization.pooled import Array, PooledData
 from mlatem.factorization.sparsity import SparseResult, fit_sparse
@@ -60,22 +59,6 @@ def ordered_alike(
         abundance, weight = answer.abundance[:, order], answer.weight[order]
         ordered.append(replace(answer, abundance=abundance, weight=weight))
     return ordered
-
-
-def averaged(
-    thinnings: Sequence[PooledData],
-    answers: Sequence[SparseResult],
-    penalized: NDArray[np.bool_],
-    options: settings.Factorize,
-) -> Array:
-    """Weights averaged over what is as probable, (n_thinnings, n_phases, n_columns)."""
-    pairs = zip(thinnings, answers, strict=True)
-    return np.stack(
-        [
-            averaged_weight(data, answer.abundance, answer.weight, penalized, seed=options.seed + i)
-            for i, (data, answer) in enumerate(pairs)
-        ]
-    )
 
 
 def combined(weights: Array, data: PooledData, n_named: int) -> Array:

@@ -31,6 +31,7 @@ def posterior_mean(
     n_sweeps: int,
     n_discarded: int,
     seed: int,
+    bounds: Array | None = None,
 ) -> Array:
     """Mean of a Gaussian likelihood times a prior that favours zeros.
 
@@ -49,6 +50,8 @@ def posterior_mean(
     n_sweeps, n_discarded : int
         Rounds over all values, and how many of the first are left out of the mean.
     seed : int
+    bounds : ndarray of shape (n_bounds, n_values), optional
+        `bounds @ value` is nowhere negative; where it is at the start, it gets no more so.
 
     Returns
     -------
@@ -70,6 +73,7 @@ def posterior_mean(
         np.ascontiguousarray(slope),
         np.ascontiguousarray(error),
         np.ascontiguousarray(group),
+        np.zeros((0, len(start))) if bounds is None else np.ascontiguousarray(bounds),
         n_groups,
         n_sweeps,
         n_discarded,
@@ -80,7 +84,7 @@ def posterior_mean(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sample(  # type: ignore[no-untyped-def]
-    value, information, slope, error, group, n_groups, n_sweeps, n_discarded, rng
+    value, information, slope, error, group, bounds, n_groups, n_sweeps, n_discarded, rng
 ):
     n = len(value)
     start = value.copy()
@@ -97,8 +101,10 @@ def _sample(  # type: ignore[no-untyped-def]
             j = rng.integers(0, n)
             _ray(information, covariance, active, j, ray)
             push = information @ ray
+            force = ray @ gradient, ray @ push
+            window = _window(*_limits(value, bounds, ray, j), *force)
             moved, zero = _conditional(
-                value, error, group, active, ray, j, ray @ gradient, ray @ push, absent, rng
+                value, error, group, active, ray, j, window, force, absent, rng
             )
             for i in range(n):
                 value[i] = max(value[i] + moved * ray[i], 0.0)
@@ -156,17 +162,29 @@ def _flip(covariance, active, ray, j, curvature):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _conditional(  # type: ignore[no-untyped-def]
-    value, error, group, active, ray, j, slope, curvature, absent, rng
-):
-    """Step of value j along its ray, drawn from the conditional distribution; whether to zero."""
+def _limits(value, bounds, ray, j):  # type: ignore[no-untyped-def]
+    """The longest steps of value j along its ray, down and up, within what is allowed."""
     low, high = -value[j], np.inf
     for i in range(len(value)):
         if ray[i] < -_TINY:
             high = min(high, -value[i] / ray[i])
         elif ray[i] > _TINY and i != j:
             low = max(low, -value[i] / ray[i])
-    first, last = _window(low, high, slope, curvature)
+    for b in range(len(bounds)):
+        left, change = max(bounds[b] @ value, 0.0), bounds[b] @ ray
+        if change < -_TINY:
+            high = min(high, -left / change)
+        elif change > _TINY:
+            low = max(low, -left / change)
+    return low, high
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _conditional(  # type: ignore[no-untyped-def]
+    value, error, group, active, ray, j, window, force, absent, rng
+):
+    """Step of value j along its ray, drawn from the conditional distribution; whether to zero."""
+    (first, last), (slope, curvature) = window, force
     may_be_zero = group[j] >= 0 and first <= -value[j] + _TINY
     if not last > first:
         return 0.0, not active[j]

@@ -5,6 +5,7 @@ import pytest
 from mlatem import settings
 from mlatem.factorization import averaging
 from mlatem.factorization.averaging import averaged_weight
+from mlatem.factorization.constraints import EXACT, Constraints, Statements
 from mlatem.factorization.pooled import PooledData, spectral_angle
 from mlatem.factorization.sparsity import fit_sparse
 
@@ -81,3 +82,73 @@ def test_a_mean_far_from_the_answer_is_not_taken(monkeypatch):
 def test_the_same_seed_gives_the_same_mean(seed):
     data, _, truth = embedded(seed)
     assert np.array_equal(solved(data, truth)[1], solved(data, truth)[1])
+
+
+def told(**options):
+    """Constraints of two phases of which nothing is known but what is given."""
+    shape = (2, N_COLUMNS)
+    nothing = {
+        "allowed": np.ones(shape, dtype=bool),
+        "told": np.zeros(shape, dtype=bool),
+        "fixed": np.zeros(2, dtype=bool),
+        "weight": np.zeros(shape),
+        "present": np.ones((1, 2), dtype=bool),
+        "statements": Statements.none(N_COLUMNS),
+    }
+    return Constraints(**(nothing | options))
+
+
+def share(low, high, sigma=EXACT):
+    """The share of the second column in the elements of the second phase."""
+    numerator, denominator = np.eye(N_COLUMNS)[[1]], np.ones((1, N_COLUMNS))
+    denominator[0, -1] = 0.0
+    ends = (np.array([value]) for value in (low, high, sigma))
+    return Statements(np.array([1]), numerator, denominator, *ends)
+
+
+def told_mean(seed, constraints):
+    data, _, truth = embedded(seed)
+    penalized = np.arange(N_COLUMNS) < N_COLUMNS - 1
+    sparse = fit_sparse(data, truth, penalized, OPTIONS, constraints)
+    mean = averaged_weight(
+        data, sparse.abundance, sparse.weight, penalized, seed=1, constraints=constraints
+    )
+    return data, truth, sparse.weight, mean
+
+
+def test_what_a_phase_lacks_stays_zero_and_a_known_phase_stays():
+    _, _, truth = embedded(0)
+    allowed = truth > 1e-6
+    known = told(allowed=allowed, fixed=np.array([True, False]), weight=truth)
+    _, _, sparse, mean = told_mean(0, known)
+    assert np.all(mean[~allowed] == 0)
+    assert np.array_equal(mean[0], sparse[0])
+    assert np.abs(mean[1] - sparse[1]).max() > 1e-4
+
+
+def test_a_share_within_limits_or_exact_is_kept():
+    for low, high in ((0.03, 0.06), (0.04, 0.04)):
+        statements = share(low, high)
+        mean = told_mean(0, told(statements=statements))[3]
+        found = mean[1, 1] / mean[1, :-1].sum()
+        assert low - 1e-4 <= found <= high + 1e-4
+
+
+def test_a_share_with_a_sigma_pulls_the_mean():
+    found = []
+    for sigma in (0.1, 0.01, 0.001):
+        mean = told_mean(0, told(statements=share(0.06, 0.06, sigma)))[3]
+        found.append(abs(mean[1, 1] / mean[1, :-1].sum() - 0.06))
+    assert found[0] > found[1] > found[2]
+    assert found[2] < 2e-3
+
+
+def test_the_mean_is_nearer_to_the_truth_if_all_elements_are_told():
+    blind, known = [], []
+    for seed in range(4):
+        data, _, truth = embedded(seed)
+        blind.append(angles(data, solved(data, truth)[1], truth).mean())
+        allowed = truth > 1e-6
+        mean = told_mean(seed, told(allowed=allowed, told=np.ones_like(allowed)))[3]
+        known.append(angles(data, mean, truth).mean())
+    assert np.mean(known) < np.mean(blind), (blind, known)

@@ -179,3 +179,14 @@ def test_a_known_spectrum_stays_where_columns_change():
     found = named.fitted_to(own).coefficient
     np.testing.assert_allclose(found[1] / found[1].sum(), coefficient[1], atol=1e-9)
     assert not found[0].any()
+
+
+def test_limits_are_not_negative_where_an_interval_is_kept():
+    constraints = known(statement(1, *FRACTION, 0.2, 0.4, EXACT))
+    rows = constraints.limits()
+    assert rows.shape == (2, 2 * N_COLUMNS)
+    for share, kept in ((0.1, [False, True]), (0.3, [True, True]), (0.5, [True, False])):
+        weight = np.array([[0.25] * 4, [share, 0.0, 1 - share, 0.7]])
+        assert np.array_equal(rows @ weight.ravel() >= 0, kept)
+    assert len(known(statement(1, *FRACTION, 0.3, 0.3, EXACT)).limits()) == 0
+    assert len(known(statement(1, *FRACTION, -np.inf, 0.3, EXACT)).limits()) == 1

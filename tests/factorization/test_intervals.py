@@ -47,6 +47,15 @@ def test_shift_leads_from_a_pulled_answer_to_the_likeliest():
     assert shift.sum(axis=1) == pytest.approx([0, 0], abs=1e-12)
 
 
+def test_the_interval_of_a_weight_that_counts_as_zero_reaches_zero():
+    tiny = 0.1 * reduced_likelihood(exact(), ABUNDANCE, WEIGHT)[2][1, 0]
+    weight = np.array([WEIGHT[0], [tiny, 0.3, 0.7 - tiny]])
+    leeway = leeway_at(weight)
+    assert leeway.shift[0, 1, 0] == pytest.approx(-tiny)
+    assert leeway.shift[0].sum(axis=1) == pytest.approx([0, 0], abs=1e-12)
+    assert leeway.fraction_bounds(1, weight[1], np.eye(3))[0][0] == 0
+
+
 def test_a_lost_weight_is_found_when_it_is_freed():
     """The third weight of the first phase is set to zero, and all others are fitted to that."""
     abundance = ABUNDANCE / 50

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from mlatem import settings
+from mlatem.factorization.constraints import Constraints, Statements
 from mlatem.factorization.pooled import PooledData, spectral_angle
 from mlatem.factorization.relaxed import moved, pull_taken_back
 from mlatem.factorization.sparsity import fit_sparse
@@ -36,9 +37,9 @@ def off_deg(data, weight, truth):
     return np.degrees(spectral_angle(weight @ data.columns, truth @ data.columns)).max()
 
 
-def relaxed(data, answer):
+def relaxed(data, answer, prior=None):
     pulled = np.tile(PENALIZED, (2, 1))
-    return pull_taken_back([data], [answer], pulled, OPTIONS)[0]
+    return pull_taken_back([data], [answer], pulled, OPTIONS, [prior])[0]
 
 
 def test_the_pull_of_many_regions_is_taken_back():
@@ -53,6 +54,24 @@ def test_the_pull_of_many_regions_is_taken_back():
         assert np.all(weight[answer.weight == 0] == 0)
         assert np.allclose(weight.sum(axis=1), 1.0)
     assert np.mean(after) < 0.4 * np.mean(before), (before, after)
+
+
+def test_a_known_matrix_and_what_the_phase_lacks_are_kept():
+    data, truth = embedded(0, n_filled=200, counts=1500)
+    known = Constraints(
+        allowed=truth > 0,
+        told=np.zeros(truth.shape, dtype=bool),
+        fixed=np.array([True, False]),
+        weight=truth,
+        present=np.ones((len(data.counts), 2), dtype=bool),
+        statements=Statements.none(N_COLUMNS),
+    )
+    answer = fit_sparse(data, truth, PENALIZED, OPTIONS, known)
+    step = relaxed(data, answer, known)
+    assert np.all(step[0] == 0)
+    assert np.all(step[1][truth[1] == 0] == 0)
+    weight = moved(answer.weight, step)
+    assert off_deg(data, weight, truth) <= off_deg(data, answer.weight, truth) + 0.05
 
 
 def test_where_the_counts_do_not_object_the_sparse_answer_stays():

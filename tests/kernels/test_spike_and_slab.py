@@ -69,3 +69,49 @@ def test_the_same_seed_gives_the_same_mean():
     case = ([0.1, 0.0], [[100.0, 50.0], [50.0, 200.0]], [1.0, -3.0], [0.1, 0.07], [0, 0])
     assert np.array_equal(sampled(*case, seed=3), sampled(*case, seed=3))
     assert not np.array_equal(sampled(*case, seed=3), sampled(*case, seed=4))
+
+
+def truncated_mean(start, information, slope, bounds):
+    """Of a Gaussian on values that are not negative and keep to the bounds, on a fine grid."""
+    axis = np.linspace(0.0, 0.15, 1201)
+    x = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
+    moved = x - start
+    loss = moved @ slope + 0.5 * np.einsum("abi,ij,abj->ab", moved, information, moved)
+    density = np.exp(-(loss - loss.min())) * np.all(x @ np.transpose(bounds) >= 0, axis=-1)
+    return np.einsum("ab,abi->i", density, x) / density.sum()
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.6, -0.6])
+@pytest.mark.parametrize("bounds", [[[1.0, -0.5]], [[1.0, -0.5], [-1.0, 1.5]]])
+def test_mean_within_bounds(correlation, bounds):
+    error = np.array([0.01, 0.015])
+    information = np.array([[1.0, correlation], [correlation, 1.0]]) / np.outer(error, error)
+    start, slope = np.array([0.014, 0.02]), np.array([30.0, -40.0])
+    expected = truncated_mean(start, information, slope, bounds)
+    found = posterior_mean(
+        start,
+        information,
+        slope,
+        error,
+        np.array([-1, -1]),
+        n_sweeps=5 * N_SWEEPS,
+        n_discarded=100,
+        seed=0,
+        bounds=np.array(bounds),
+    )
+    assert np.allclose(found, expected, rtol=0.05)
+    assert np.all(np.array(bounds) @ found >= 0)
+
+
+def test_a_stiff_statement_is_kept_and_the_rest_averaged():
+    """One value is twice the other, exactly; along that line the prior cuts a Gaussian."""
+    row = np.array([1.0, -2.0]) / 1e-5
+    counts = np.array([[2e3, 0.0], [0.0, 1e3]])
+    start, slope = np.array([0.02, 0.01]), np.array([50.0, 20.0])
+    found = sampled(start, counts + np.outer(row, row), slope, [0.02, 0.03], [-1, -1])
+    assert found[0] == pytest.approx(2 * found[1], rel=1e-3)
+    amount = np.linspace(0.0, 0.3, 30_001)
+    moved = amount[:, None] * [2.0, 1.0] - start
+    loss = moved @ slope + 0.5 * np.sum((moved @ counts) * moved, axis=1)
+    density = np.exp(-(loss - loss.min()))
+    assert found[1] == pytest.approx(np.sum(amount * density) / density.sum(), rel=0.04)
