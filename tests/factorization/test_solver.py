@@ -8,7 +8,7 @@ import pytest
 from mlatem.errors import InputError
 from mlatem.factorization import blind
 from mlatem.factorization.scoring import ScoringResult
-from mlatem.factorization.solver import estimate_n_phases, solve_compositions
+from mlatem.factorization.solver import _reason, estimate_n_phases, solve_compositions
 from mlatem.model import RegionStatistics
 from mlatem.parallel import map_tiles
 from mlatem.settings import Factorize
@@ -120,13 +120,11 @@ def test_too_few_rounds_never_look_converged(four_phases):
     assert "max_rounds, or ask for fewer phases" in solution.reason
 
 
-def test_one_phase_is_not_to_be_made_fewer(make_specimen, make_regions):
-    example = make_specimen(1, 50)
-    options = Factorize(max_rounds=1)
-    solution = solve_compositions(make_regions(example), example.dictionary, 1, options=options)
-    assert not solution.converged
-    assert "raise factorize.max_rounds" in solution.reason
-    assert "fewer" not in solution.reason
+@pytest.mark.parametrize(("n_phases", "is_advised"), [(1, False), (2, True)])
+def test_one_phase_is_not_to_be_made_fewer(n_phases, is_advised):
+    reason = _reason(1, 4, n_phases, Factorize(max_rounds=30))
+    assert "1 of 4 thinnings still moved after 30 rounds" in reason
+    assert ("fewer phases" in reason) == is_advised
 
 
 @pytest.mark.parametrize("n_phases", [14, 100])
