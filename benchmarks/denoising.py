@@ -211,7 +211,9 @@ def main() -> None:
     for one in (of_accuracy, of_null):
         one.add_argument("--first-seed", type=int, default=1)
     of_speed = parts.add_parser("speed")
-    of_speed.add_argument("--hyperspy-python", help="interpreter of an environment with HyperSpy")
+    of_speed.add_argument(
+        "--hyperspy-python", help="of an environment with HyperSpy, scikit-learn and zarr"
+    )
     of_speed.add_argument("--large", action="store_true", help="1024 x 1024 pixels too")
     of_ours = parts.add_parser("ours")
     of_ours.add_argument("path")

@@ -57,7 +57,10 @@ def held_out_check(
     del statistics  # the largest of all arrays here
     smoothed = np.empty((*source.shape, basis.rank), dtype=np.float32)
     of_tiles = map_tiles(
-        lambda tile: scores(_first_half(source, tile), basis), source.tiles, threads=source.threads
+        lambda tile: scores(_first_half(source, tile), basis),
+        source.tiles,
+        threads=source.threads,
+        progress=source.progress,
     )
     for tile, values in zip(source.tiles, of_tiles, strict=True):
         smoothed[tile.slices] = values.reshape(*tile.shape, basis.rank)
@@ -92,7 +95,7 @@ def _compared(
         return compare(estimates, second, basis.weights, measured)
 
     total = HeldOutSums.zero(len(METHODS))
-    for part in map_tiles(errors, tiles, threads=source.threads):
+    for part in map_tiles(errors, tiles, threads=source.threads, progress=source.progress):
         total = total + part
     return total
 

@@ -67,6 +67,6 @@ def _sums(source: TileSource, searched: rare_axes.Directions, basis: Basis) -> r
         )
 
     total = rare_axes.RareSums.zero(len(searched.elements))
-    for part in map_tiles(of_tile, source.tiles, threads=source.threads):
+    for part in map_tiles(of_tile, source.tiles, threads=source.threads, progress=source.progress):
         total = total + part
     return total

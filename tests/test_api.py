@@ -149,10 +149,15 @@ def test_tiles_and_threads_change_nothing(counts, dictionary, result, lowrank, o
 
 def test_progress_counts_tiles_of_every_pass(counts, dictionary):
     seen: list[tuple[int, int]] = []
-    mlatem.denoise(
-        counts, dictionary, tile_shape=(10, 13), progress=lambda done, n: seen.append((done, n))
-    )
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)] * 2
+    options = {"tile_shape": (10, 12), "progress": lambda done, n: seen.append((done, n))}
+    every = [(i, 6) for i in range(1, 7)]
+    two_passes = settings.Denoise(rare=False, held_out=False)
+    mlatem.denoise(counts, dictionary, settings=two_passes, **options)
+    assert seen == every * 2
+    seen.clear()
+    # One more for the search in few pixels, three for the held-out check.
+    mlatem.denoise(counts, dictionary, **options)
+    assert seen == every * 6
 
 
 def test_the_dictionary_may_describe_a_part_of_the_channels(counts, dictionary, result):

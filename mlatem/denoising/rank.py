@@ -193,18 +193,18 @@ class _Moment:
 
 
 def _products(statistics: TileStatistics | StreamedMoment, used: NDArray[np.intp]) -> Product:
-    """Products with the moment on the channels with counts."""
-    if isinstance(statistics, TileStatistics):
-        everywhere = used.size == statistics.total.size
-        moment = statistics.moment if everywhere else statistics.moment[np.ix_(used, used)]
-        return lambda vectors: moment @ vectors
-    streamed = statistics
+    """Products with the moment on the channels with counts, of which no copy is made."""
+    n_energy = statistics.total.size
 
     def times(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        columns = np.zeros((streamed.total.size, vectors.size // used.size))
+        columns = np.zeros((n_energy, vectors.size // used.size))
         columns[used] = vectors.reshape(used.size, -1)
-        product: NDArray[np.float64] = streamed.times(columns)[used].reshape(vectors.shape)
-        return product
+        if isinstance(statistics, TileStatistics):
+            product = statistics.moment @ columns
+        else:
+            product = statistics.times(columns)
+        chosen: NDArray[np.float64] = product[used].reshape(vectors.shape)
+        return chosen
 
     return times
 
