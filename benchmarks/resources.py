@@ -40,14 +40,16 @@ ONE_THREAD = ("convert", "quantify", "report")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
-    folder = parser.parse_args().folder
-    prepare(folder)
+    parser.add_argument("--maps", nargs="*", choices=SIZES, default=list(SIZES))
+    options = parser.parse_args()
+    folder = options.folder
+    prepare(folder, options.maps)
     command = [sys.executable, "-m", "snakemake", "--profile", str(ROOT / "profiles" / "local")]
     command += ["--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--directory", str(folder)]
     subprocess.run(command, check=True)
     print("| Map | Step | CPU, s | Peak, MB | Projected, MB | Ratio |\n|---|---|---|---|---|---|")
     campaign = load_folder(folder)
-    for name in SIZES:
+    for name in options.maps:
         for step in STEPS:
             log = (folder / "logs" / name / f"{step}.log").read_text(encoding="utf-8")
             (peak,) = (float(words) for words in re.findall(r"peak (\d+) MB", log))
@@ -58,13 +60,14 @@ def main() -> None:
             print(f"| {name} | {step} | {float(cpu):.1f} | {memory} |")
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, names: list[str]) -> None:
     """Simulate the maps and write the campaign."""
     (folder / "config").mkdir(parents=True, exist_ok=True)
     (folder / "config" / "config.yaml").write_text("{}\n")
     small = yaml.safe_load((ROOT / "examples" / "specimens" / "small.yaml").read_text())
     rows = ["dataset\tpath\telements\tn_phases\tthickness_nm"]
-    for name, (n_rows, n_columns, n_channels, counts) in SIZES.items():
+    for name in names:
+        n_rows, n_columns, n_channels, counts = SIZES[name]
         rows.append(f"{name}\traw/{name}.hspy\tO,Si,Ti,Fe\t3\t40")
         if (folder / "raw" / f"{name}.hspy").exists():
             continue

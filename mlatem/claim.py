@@ -53,10 +53,22 @@ def claim(results: Path, campaign: Path) -> Claim:
     ConfigError
         If another process, on any machine that shares the folder, works on these results, or they
         belong to another campaign that is still there.
+    StoreError
+        If the folder cannot be written.
     """
-    results.mkdir(parents=True, exist_ok=True)
-    _refuse_foreign(results, campaign)
-    lock = (results / LOCK).open("a", encoding="utf-8")
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        lock = (results / LOCK).open("a", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"{results}: results cannot be written there ({error.strerror}): mend the folder's "
+            "permissions or its disk, or choose another folder for the campaign"
+        ) from None
+    try:
+        _refuse_foreign(results, campaign)
+    except ConfigError:
+        lock.close()
+        raise
     try:
         # Of POSIX, not of BSD: it works over NFS, and is not inherited by the jobs.
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

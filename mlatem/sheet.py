@@ -314,7 +314,7 @@ def read_sheet(path: str | PathLike[str]) -> dict[str, dict[str, str]]:
     """
     numbered = [
         (number, line)
-        for number, line in enumerate(_read_text(Path(path)).splitlines(), start=1)
+        for number, line in enumerate(text_of_sheet(path).splitlines(), start=1)
         if line.strip() and not line.startswith("#")
     ]
     numbers = [number for number, _ in numbered]
@@ -384,9 +384,16 @@ def dataset_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip("._-") or "dataset"
 
 
-def _read_text(path: Path) -> str:
+def text_of_sheet(path: str | PathLike[str]) -> str:
+    """The text of a sample sheet.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, no text, or cannot be read.
+    """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
             f"sample sheet {path} is missing: write it, or start with `mlatem init`"

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from mlatem.claim import cancel_orphans, claim, is_running
-from mlatem.errors import ConfigError
+from mlatem.errors import ConfigError, StoreError
 
 HOLD = """
 import sys, time
@@ -84,6 +84,12 @@ def test_a_copy_of_a_campaign_has_results_of_its_own(campaign, tmp_path):
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", campaign, copy], check=True)
     claim(copy / "results", copy).release()
+
+
+def test_results_that_cannot_be_written_are_named(tmp_path):
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(StoreError, match="results cannot be written there"):
+        claim(tmp_path / "results", tmp_path)
 
 
 def test_a_folder_without_results_is_not_running(tmp_path):

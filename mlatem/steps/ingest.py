@@ -19,7 +19,7 @@ from mlatem.io.recognize import FORMATS, folder_suffixes
 from mlatem.io.sources import sha256_of, size_bytes
 from mlatem.schema import sheet_tsv
 from mlatem.settings import Convert
-from mlatem.sheet import append_rows, cells_of_sheet, dataset_name
+from mlatem.sheet import append_rows, cells_of_sheet, dataset_name, text_of_sheet
 
 #: Beside FILE, says that FILE is complete.
 MARKERS = (".ready", ".done")
@@ -83,9 +83,15 @@ def ingest(
         raise ConfigError(
             f"drop folder {drop} is missing or no folder: name the folder of new files"
         )
-    sheet.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(sheet.with_name(f".{sheet.name}.lock")):
-        return _Look(drop, sheet, settle_s, marker_only).run()
+    try:
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(sheet.with_name(f".{sheet.name}.lock")):
+            return _Look(drop, sheet, settle_s, marker_only).run()
+    except PermissionError as error:
+        raise ConfigError(
+            f"{error.filename or sheet}: no permission; ingest reads the drop folder, and writes "
+            f"into {sheet.parent}"
+        ) from None
 
 
 class _Look:
@@ -96,7 +102,7 @@ class _Look:
         self.settle_s, self.marker_only = settle_s, marker_only
         self.memory = sheet.with_name(f".{sheet.name}.seen.json")
         self.seen = _load_memory(self.memory)
-        self.text = sheet.read_text(encoding="utf-8-sig") if sheet.exists() else sheet_tsv()
+        self.text = text_of_sheet(sheet) if sheet.exists() else sheet_tsv()
         rows = cells_of_sheet(self.text, f"sample sheet {sheet}")
         self.names = {row["dataset"] for row in rows}
         self.datasets = {row["sha256"]: row["dataset"] for row in rows if row.get("sha256")}
@@ -105,9 +111,9 @@ class _Look:
     def run(self) -> Report:
         rows = [row for path in _raw_files(self.drop) if (row := self._row(path)) is not None]
         if rows:
-            current = self.sheet.read_text(encoding="utf-8-sig") if self.sheet.exists() else None
             # Somebody may have saved the sheet in the meantime: the rows go to what stands there.
-            text = append_rows(current or sheet_tsv(), rows, f"sample sheet {self.sheet}")
+            current = text_of_sheet(self.sheet) if self.sheet.exists() else sheet_tsv()
+            text = append_rows(current, rows, f"sample sheet {self.sheet}")
             with atomic_path(self.sheet) as partial:
                 partial.write_text(text, encoding="utf-8")
         write_json(self.memory, self.seen)

@@ -207,6 +207,12 @@ def test_exit_codes_and_words_of_the_command(campaign, maps):
     assert "is missing or no folder" in result.output
 
 
+def test_a_sheet_that_is_no_text_is_refused(campaign):
+    (campaign / "config" / "datasets.tsv").write_bytes(b"\xff\xfe\x00d")
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        look(campaign)
+
+
 def test_a_sheet_without_columns_is_refused(campaign):
     (campaign / "config" / "datasets.tsv").write_text("a\tb\n")
     with pytest.raises(ConfigError, match="lacks the column 'dataset'"):
