@@ -11,6 +11,7 @@ import numpy as np
 
 from mlatem import settings
 from mlatem.kernels.lines import add_lines
+from mlatem.kernels.wings import add_wings
 from mlatem.physics.absorption import (
     element_absorption_m2_kg,
     escape_probability,
@@ -170,6 +171,8 @@ FAMILY_SIGMA, WIDTH_SIGMA, OFFSET_SIGMA_EV, GAIN_SIGMA = 0.08, 0.02, 2.0, 2e-4
 KEV_PER_CHANNEL, N_CHANNELS = 0.01, 2048
 
 _SILICON_EDGE_KEV, _SILICON_K_ALPHA_KEV = 1.839, 1.740
+#: Distance from a line at which the wings of its natural width end.
+_WING_REACH_KEV = 2.0
 _SILICON_K_YIELD, _SILICON_K_SHARE = 0.0504, 0.92
 
 
@@ -261,7 +264,10 @@ def _lines(element, beam, edges, width, detector, random, composition=None, path
     kept = (energies > 0.05) & (areas > 0)
     sigma = 1e-3 * width * fwhm_ev(energies, detector.noise_ev, detector.fano) / FWHM_PER_SIGMA
     spectrum = np.zeros((1, edges.size - 1))
-    add_lines(spectrum, edges, np.zeros(kept.sum(), int), energies[kept], sigma[kept], areas[kept])
+    row, place = np.zeros(kept.sum(), int), (energies[kept], sigma[kept])
+    natural = np.concatenate([0.5 * lines.natural_width_kev, np.zeros(lines.energy_kev.size)])
+    add_lines(spectrum, edges, row, *place, areas[kept])
+    add_wings(spectrum, edges, row, *place, natural[kept], areas[kept], _WING_REACH_KEV)
     return spectrum[0]
 
 

@@ -229,6 +229,18 @@ def test_unusable_counts_are_refused(counts, dictionary, function, spoil, named)
         getattr(mlatem, function)(spoil(counts), dictionary)
 
 
+def test_an_unknown_keyword_is_named(counts, dictionary, image):
+    calls = (
+        lambda: mlatem.factorize(counts, dictionary, 2, tile_shap=(4, 4)),
+        lambda: mlatem.denoise(counts, dictionary, tile_shap=(4, 4)),
+        lambda: mlatem.calibrate(image, ["Fe"], tile_shap=(4, 4)),
+        lambda: mlatem.identify(image, tile_shap=(4, 4)),
+    )
+    for call in calls:
+        with pytest.raises(InputError, match=r"'tile_shap' is no keyword.*tile_shape, threads"):
+            call()
+
+
 def test_columns_are_no_dictionary(counts):
     with pytest.raises(InputError, match=r"dictionary is a ndarray: .*Dictionary\.from_arrays"):
         mlatem.factorize(counts, columns(), 2)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the functions take: labelled data, records or arrays."""
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
@@ -23,6 +24,8 @@ from mlatem.passes import (
 #: A calibrated axis lies no further than this from the file's: channels, and share of the energy.
 _CALIBRATION_CHANNELS = 20.0
 _CALIBRATION_SHARE = 0.01
+#: Keywords that every function with a pass over the counts takes.
+_OPTIONS = ("tile_shape", "threads", "progress")
 #: What the functions take as spectrum image: a Dataset with `counts`, a tree with the group `edxs`,
 #: or the record. `factorize` and `denoise` also take an array (ny, nx, n_energy).
 SpectrumImageLike = SpectrumImage | xr.Dataset | xr.DataTree
@@ -71,10 +74,27 @@ def spectrum_image(data: SpectrumImageLike) -> SpectrumImage:
     return image_from_frame(frame, data["counts"].transpose(*dims).data)
 
 
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse a keyword that no pass over the counts takes.
+
+    Raises
+    ------
+    InputError
+        Naming the keyword.
+    """
+    unknown = ", ".join(repr(name) for name in options if name not in _OPTIONS)
+    if unknown:
+        raise InputError(
+            f"{unknown} is no keyword of this function: check its spelling; besides those that its "
+            f"help lists it takes {', '.join(_OPTIONS)}"
+        )
+
+
 def tile_source(
     data: SpectrumImageLike | Any, dictionary: Dictionary, **options: Any
 ) -> TileSource:
     """The counts of anything that holds them, and the part that the dictionary describes."""
+    check_options(options)
     if not isinstance(dictionary, Dictionary):
         raise InputError(
             f"dictionary is a {type(dictionary).__name__}: give one from mlatem.edxs_dictionary, "

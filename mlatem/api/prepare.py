@@ -7,7 +7,7 @@ from typing import Any
 import xarray as xr
 
 from mlatem import settings as _settings
-from mlatem.api.data import SpectrumImageLike, spectrum_image
+from mlatem.api.data import SpectrumImageLike, check_options, spectrum_image
 from mlatem.calibration import calibrate_image, detectors_from_array
 from mlatem.element_check import identify_image
 from mlatem.io.detector_tables import with_detector_file
@@ -70,6 +70,7 @@ def calibrate(  # noqa: PLR0913 - one keyword per thing that may be known
     InputError
         If the beam energy is not known, an element is unknown, or the sum spectrum cannot be used.
     """
+    check_options(options)
     if detector_spectra is None and isinstance(data, xr.DataTree):
         detector_spectra = data.children.get("edxs", data).to_dataset().get("detector_spectra")
     elif detector_spectra is None and isinstance(data, xr.Dataset):
@@ -131,6 +132,7 @@ def identify(
     InputError
         If the beam energy is not known, an element is unknown, or the counts are too few.
     """
+    check_options(options)
     return identify_image(
         spectrum_image(data),
         elements=elements,

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from mlatem import settings
 from mlatem.elements import SYMBOLS
-from mlatem.kernels.lines import add_lines
 from mlatem.physics.absorption import element_absorption_m2_kg
-from mlatem.physics.columns import channel_edges, check_axis
+from mlatem.physics.columns import add_peaks, channel_edges, check_axis
 from mlatem.physics.detector import efficiency
 from mlatem.physics.lines import Lines, emission_lines
 from mlatem.physics.response import detector_peaks
@@ -79,7 +78,7 @@ def element_groups(
     """
     axis = check_axis(energy)
     groups: list[ElementGroup] = []
-    energies, weights, shares, index = [], [], [], []
+    energies, weights, shares, widths, index = [], [], [], [], []
     for element in elements:
         lines = emission_lines(element, beam_energy_kev)
         detected = lines.cross_section_barn * efficiency(lines.energy_kev, detector)
@@ -91,6 +90,7 @@ def element_groups(
             energies.append(lines.energy_kev[member])
             weights.append(detected[member])
             shares.append(lines.share_of_family[member])
+            widths.append(lines.natural_width_kev[member])
     row = np.concatenate(index)
     peaks = detector_peaks(
         np.concatenate(energies),
@@ -98,11 +98,10 @@ def element_groups(
         (noise_ev, fano),
         detector,
         np.concatenate(shares),
+        np.concatenate(widths),
     )
     columns = np.zeros((len(groups), axis.size))
-    add_lines(
-        columns, channel_edges(axis), row[peaks.line], peaks.energy_kev, peaks.sigma_kev, peaks.area
-    )
+    add_peaks(columns, channel_edges(axis), row[peaks.line], peaks)
     seen = columns.sum(axis=1) > 0
     return [group for group, keep in zip(groups, seen, strict=True) if keep], columns[seen]
 

@@ -11,12 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from mlatem import settings
 from mlatem.errors import InputError
 from mlatem.kernels.lines import add_lines
+from mlatem.kernels.wings import add_wings
 from mlatem.physics.line_factors import subshells
 from mlatem.physics.lines import Lines
-from mlatem.physics.response import detector_peaks
+from mlatem.physics.response import Peaks, detector_peaks
 
 #: A group of lines is usable if at least this share of it falls into the window.
 USABLE_SHARE = 0.05
+
+#: Distance from a line at which the wings of its natural width end, keV.
+_WING_REACH_KEV = 2.0
 
 
 class LineGroup(NamedTuple):
@@ -55,6 +59,28 @@ def channel_edges(axis: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([[first], middle, [last]])
 
 
+def add_peaks(
+    columns: NDArray[np.float64],
+    edges: NDArray[np.float64],
+    column: NDArray[np.intp],
+    peaks: Peaks,
+) -> None:
+    """Add peaks, with the wings of their natural width, to columns of spectra, in place.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n_columns, n_energy)
+    edges : ndarray of shape (n_energy + 1,)
+        Boundaries of the channels, keV.
+    column : ndarray of shape (n_peaks,)
+        The column to which each peak belongs.
+    peaks : Peaks
+    """
+    shape = peaks.energy_kev, peaks.sigma_kev
+    add_lines(columns, edges, column, *shape, peaks.area)
+    add_wings(columns, edges, column, *shape, peaks.half_width_kev, peaks.area, _WING_REACH_KEV)
+
+
 def line_groups(
     axis: NDArray[np.float64],
     lines: Lines,
@@ -87,9 +113,15 @@ def line_groups(
     labels = np.array(lines.families if by == "family" else subshells(lines))
     names, index = np.unique(labels, return_inverse=True)
     spectra = np.zeros((names.size, axis.size))
-    peaks = detector_peaks(lines.energy_kev, weight, resolution, detector, lines.share_of_family)
-    edges = channel_edges(axis)
-    add_lines(spectra, edges, index[peaks.line], peaks.energy_kev, peaks.sigma_kev, peaks.area)
+    peaks = detector_peaks(
+        lines.energy_kev,
+        weight,
+        resolution,
+        detector,
+        lines.share_of_family,
+        lines.natural_width_kev,
+    )
+    add_peaks(spectra, channel_edges(axis), index[peaks.line], peaks)
     inside = spectra.sum(axis=1)
     total = np.bincount(index, weights=weight, minlength=names.size)
     usable = (inside > 0) & (inside >= USABLE_SHARE * total)

@@ -15,7 +15,12 @@ from mlatem.physics.ionization import (
     check_tabulated,
     ionization_cross_section,
 )
-from mlatem.physics.relaxation import fluorescence_yield, transitions, vacancies
+from mlatem.physics.relaxation import (
+    fluorescence_yield,
+    natural_width_kev,
+    transitions,
+    vacancies,
+)
 
 #: Below this energy (keV) no attenuation is tabulated; lines there are left out.
 MIN_LINE_ENERGY_KEV = 0.1
@@ -37,6 +42,8 @@ class Lines:
     """Shape (n_lines,)."""
     cross_section_barn: NDArray[np.float64]
     """Shape (n_lines,); photons per atom, for one electron per barn."""
+    natural_width_kev: NDArray[np.float64]
+    """Shape (n_lines,); full width at half maximum before the detector."""
 
     @cached_property
     def share_of_family(self) -> NDArray[np.float64]:
@@ -96,11 +103,10 @@ def _emission_lines(element: str, beam_energy_kev: float) -> Lines:
         member = families == family
         strong |= member & (intensity >= WEAKEST_LINE * intensity[member].max())
     energy, intensity = energy[strong], intensity[strong]
-    energy.flags.writeable = intensity.flags.writeable = False
+    kept = tuple(name for name, keep in zip(names, strong, strict=True) if keep)
+    width = np.array([natural_width_kev(element, name) for name in kept])
+    for array in (energy, intensity, width):
+        array.flags.writeable = False
     return Lines(
-        element,
-        tuple(name for name, keep in zip(names, strong, strict=True) if keep),
-        tuple(str(family) for family in families[strong]),
-        energy,
-        intensity,
+        element, kept, tuple(str(family) for family in families[strong]), energy, intensity, width
     )

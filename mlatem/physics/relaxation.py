@@ -149,6 +149,28 @@ def _m_transitions(number: int, shell: str) -> list[Transition]:
     return found
 
 
+def natural_width_kev(element: str, line: str) -> float:
+    """Full width at half maximum of a line before the detector.
+
+    Parameters
+    ----------
+    element : str
+    line : str
+        For example "K-L3".
+
+    Returns
+    -------
+    float
+        keV. The widths of both levels (J. L. Campbell and T. Papp, Atomic Data and Nuclear Data
+        Tables 77 (2001) 1, through xraylib) add up; one that is not tabulated counts as zero, that
+        of a group such as "L3-O45" is of its first level.
+    """
+    number = atomic_number(element)
+    levels = [re.sub(r"(\d)\d$", r"\1", level) for level in line.split("-")]
+    codes = [getattr(xraylib, f"{level}_SHELL", None) for level in levels]
+    return sum(_value(xraylib.AtomicLevelWidth, number, c) for c in codes if c is not None)
+
+
 def vacancies(element: str, ionization: NDArray[np.float64]) -> NDArray[np.float64]:
     """Vacancies in every shell after the cascade, before they are filled.
 

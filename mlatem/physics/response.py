@@ -31,13 +31,15 @@ _LEAST_SHARE = 1e-6
 
 
 class Peaks(NamedTuple):
-    """Gaussian peaks in the spectrum."""
+    """Peaks in the spectrum, Gaussian but for the natural width of lines."""
 
     line: NDArray[np.intp]
     """Shape (n_peaks,); the line that each peak belongs to."""
     energy_kev: NDArray[np.float64]
     sigma_kev: NDArray[np.float64]
     area: NDArray[np.float64]
+    half_width_kev: NDArray[np.float64]
+    """Half of the natural width at half maximum; 0 for escape peaks and parts of tails."""
 
 
 def escape_fraction(energy_kev: ArrayLike) -> NDArray[np.float64]:
@@ -76,6 +78,7 @@ def detector_peaks(
     resolution: tuple[float, float],
     detector: settings.Detector,
     share: NDArray[np.float64] | None = None,
+    natural_width_kev: NDArray[np.float64] | None = None,
 ) -> Peaks:
     """Peaks that lines make in the spectrum, with their escape peaks and tails.
 
@@ -89,6 +92,8 @@ def detector_peaks(
     share : ndarray of shape (n_lines,), optional
         Of each line in its group, such as a family; 1 if not given. Peaks of less than a millionth
         of the group are not made: their counts stay in their line.
+    natural_width_kev : ndarray of shape (n_lines,), optional
+        Full width at half maximum; 0 if not given.
 
     Returns
     -------
@@ -97,7 +102,8 @@ def detector_peaks(
     """
     line = np.arange(energy_kev.size)
     share = np.ones(energy_kev.size) if share is None else share
-    peaks = Peaks(line, energy_kev, _sigma_kev(energy_kev, resolution), area)
+    width = np.zeros(line.size) if natural_width_kev is None else natural_width_kev
+    peaks = Peaks(line, energy_kev, _sigma_kev(energy_kev, resolution), area, 0.5 * width)
     if detector.tail_depth_nm > 0:
         peaks = _with_tails(peaks, share, resolution, detector.tail_depth_nm, detector.tail_loss)
     if detector.escape:
@@ -127,6 +133,7 @@ def _with_escapes(
         np.concatenate([peaks.energy_kev, position]),
         np.concatenate([peaks.sigma_kev, _sigma_kev(position, resolution)]),
         np.concatenate([peaks.area * (1.0 - fraction[peaks.line]), (fraction * area)[escaping]]),
+        np.concatenate([peaks.half_width_kev, np.zeros(escaping.size)]),
     )
 
 
@@ -171,9 +178,12 @@ def _with_tails(
     keep = share_of_line[:, None] * share > _LEAST_SHARE
     keep[:, 0] = True
     share[:, 0] += np.where(keep, 0.0, share).sum(axis=1)
+    half_width = np.zeros(share.shape)
+    half_width[:, 0] = peaks.half_width_kev
     return Peaks(
         np.broadcast_to(peaks.line[:, None], share.shape)[keep],
         energy[keep],
         sigma[keep],
         (peaks.area[:, None] * share)[keep],
+        half_width[keep],
     )

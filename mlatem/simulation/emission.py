@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from mlatem.elements import atomic_number
 from mlatem.io.detector_tables import described_detector
-from mlatem.kernels.lines import add_lines
 from mlatem.physics.absorption import (
     MIN_ENERGY_KEV,
     escape_probability,
     mass_absorption_m2_kg,
 )
 from mlatem.physics.casnati import casnati_k_cross_section
+from mlatem.physics.columns import add_peaks
 from mlatem.physics.detector import efficiency
 from mlatem.physics.ionization import ionization_cross_section
 from mlatem.physics.lines import Lines, emission_lines
@@ -88,7 +88,7 @@ class Emission:
             detected = fraction * lines.cross_section_barn * self._efficiency(lines.energy_kev)
             escaping = self._escaping(composition, lines.energy_kev, mass_thickness)
             for node, share in enumerate(escaping):
-                self._add(spectra, node, lines.energy_kev, detected * share)
+                self._add(spectra, node, lines, detected * share)
         return spectra
 
     def continuum_spectra(self, phase: int, mass_thickness: Spectra) -> Spectra:
@@ -118,7 +118,7 @@ class Emission:
             lines = self._lines[element]
             spectrum = np.zeros((1, self.specimen.n_channels))
             detected = lines.cross_section_barn * self._efficiency(lines.energy_kev)
-            self._add(spectrum, 0, lines.energy_kev, detected)
+            self._add(spectrum, 0, lines, detected)
             if spectrum.sum() > 0:
                 total += fraction * spectrum[0] / spectrum.sum()
         return total
@@ -134,11 +134,16 @@ class Emission:
             scale = np.where(np.array(lines.families) == "K", ratio * scale, scale)
         return replace(lines, cross_section_barn=lines.cross_section_barn * scale)
 
-    def _add(self, spectra: Spectra, row: int, energy: Spectra, area: Spectra) -> None:
+    def _add(self, spectra: Spectra, row: int, lines: Lines, area: Spectra) -> None:
         detector = self._detector
-        peaks = detector_peaks(energy, area, (detector.noise_ev, detector.fano), detector)
-        rows = np.full(peaks.area.size, row)
-        add_lines(spectra, self._edges, rows, peaks.energy_kev, peaks.sigma_kev, peaks.area)
+        peaks = detector_peaks(
+            lines.energy_kev,
+            area,
+            (detector.noise_ev, detector.fano),
+            detector,
+            natural_width_kev=lines.natural_width_kev,
+        )
+        add_peaks(spectra, self._edges, np.full(peaks.area.size, row), peaks)
 
     @cached_property
     def _edges(self) -> Spectra:

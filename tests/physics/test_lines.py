@@ -16,7 +16,12 @@ from mlatem.physics.bote_salvat import SHELLS
 from mlatem.physics.detector import efficiency
 from mlatem.physics.ionization import ionization_cross_section
 from mlatem.physics.lines import emission_lines
-from mlatem.physics.relaxation import fluorescence_yield, transitions, vacancies
+from mlatem.physics.relaxation import (
+    fluorescence_yield,
+    natural_width_kev,
+    transitions,
+    vacancies,
+)
 from mlatem.physics.shipped import OVERRIDES_PATH
 from mlatem.settings import Detector
 
@@ -250,3 +255,17 @@ def test_a_missing_beam_energy_is_named():
 def test_every_element_of_the_table_has_lines():
     for symbol in SYMBOLS[3:]:
         assert emission_lines(symbol, 300).cross_section_barn.size > 0, symbol
+
+
+def test_natural_widths_are_as_measured():
+    # G. Holzer et al., Physical Review A 56 (1997) 4554: Cu K alpha 1 is 2.29 eV wide.
+    assert 1e3 * natural_width_kev("Cu", "K-L3") == pytest.approx(2.29, rel=0.15)
+    lines = emission_lines("Pt", 200.0)
+    width = dict(zip(lines.names, 1e3 * lines.natural_width_kev, strict=True))
+    assert width["L3-O45"] == pytest.approx(width["L3-O1"])
+    assert 1 < width["M5-N7"] < width["L3-M5"] < width["M4-N2"] < 12
+
+
+def test_a_level_without_a_tabulated_width_has_none():
+    assert natural_width_kev("O", "K-L3") == 0.0
+    assert natural_width_kev("Pt", "K-O") == natural_width_kev("Pt", "K-P")

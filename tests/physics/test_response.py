@@ -17,8 +17,9 @@ RESOLUTION = (45.0, 0.118)
 AXIS = 0.05 + 0.005 * np.arange(2000)
 
 
-def spectrum(energy_kev, **detector):
-    lines = Lines("Fe", ("K-L3",), ("K",), np.array([energy_kev]), np.ones(1))
+def spectrum(energy_kev, natural_width_kev=0.0, **detector):
+    width = np.array([natural_width_kev])
+    lines = Lines("Fe", ("K-L3",), ("K",), np.array([energy_kev]), np.ones(1), width)
     response = Detector(**{"tail_depth_nm": 0, **detector})
     (group,) = line_groups(AXIS, lines, np.ones(1), RESOLUTION, response)
     return group.spectrum
@@ -103,6 +104,23 @@ def test_without_tail_and_escape_a_line_is_one_gaussian():
     # The kernel stops at six standard deviations.
     np.testing.assert_allclose(column, quadrature, atol=1e-8)
     assert column.sum() == pytest.approx(erf(6 / np.sqrt(2)), abs=1e-7)
+
+
+def test_a_natural_width_widens_the_line_but_not_its_tail_and_escape_peak():
+    sharp, natural = spectrum(4.51), spectrum(4.51, 0.008)
+    wings = natural - sharp
+    beyond = np.abs(AXIS - 4.51) > 0.3
+    inside = ~beyond & (np.abs(AXIS - 4.51) < 2.0)
+    # A Lorentzian of 4 eV half width, to 2 keV from its centre.
+    expected = 2 / np.pi * (np.arctan(2.0 / 0.004) - np.arctan(0.3 / 0.004))
+    core = 1 - float(escape_fraction(4.51))
+    assert wings[beyond].sum() == pytest.approx(core * expected, rel=0.1)
+    assert wings[inside].sum() < 0
+    line = detector_peaks(
+        np.array([4.51]), np.ones(1), RESOLUTION, Detector(), natural_width_kev=np.array([0.008])
+    )
+    assert line.half_width_kev[0] == 0.004
+    assert not line.half_width_kev[1:].any()
 
 
 def test_parts_that_are_nothing_to_their_group_stay_in_their_line():
