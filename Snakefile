@@ -15,18 +15,26 @@ configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/prepare.smk"
-include: "workflow/rules/rare.smk"
-include: "workflow/rules/report.smk"
+include: "workflow/rules/index.smk"
 
 
-if CAMPAIGN.settings.factorize.blocks == 1:
+if CAMPAIGN.settings.workflow.jobs == "dataset":
 
-    include: "workflow/rules/factorize.smk"
+    include: "workflow/rules/whole.smk"
 
 else:
 
-    include: "workflow/rules/factorize_blocks.smk"
+    include: "workflow/rules/prepare.smk"
+    include: "workflow/rules/rare.smk"
+    include: "workflow/rules/report.smk"
+
+    if CAMPAIGN.settings.factorize.blocks == 1:
+
+        include: "workflow/rules/factorize.smk"
+
+    else:
+
+        include: "workflow/rules/factorize_blocks.smk"
 
 
 rule all:
@@ -35,6 +43,10 @@ rule all:
         "results/index.html",
         "results/campaign.csv",
         "results/DONE.json",
+
+
+onstart:
+    begin_run()
 
 
 onerror:

@@ -148,6 +148,8 @@ def report(label: str, groups: list) -> None:  # type: ignore[type-arg]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=200, help="specimens of one phase")
+    parser.add_argument("--skip", type=int, default=0, help="leave out so many specimens before")
+    parser.add_argument("--only", help="elements of the specimens of one phase, O-Si-Hf")
     parser.add_argument("--maps", type=int, default=20, help="maps of three phases")
     parser.add_argument("--counts", type=float, default=1e6, help="of a specimen of one phase")
     options = parser.parse_args()
@@ -157,8 +159,9 @@ def main() -> None:
     )
     groups = []
     for place, elements in enumerate(SYSTEMS):
-        runs = range(place, options.runs, len(SYSTEMS))
-        if runs:
+        stop = options.skip + options.runs
+        runs = [n for n in range(options.skip, stop) if n % len(SYSTEMS) == place]
+        if runs and options.only in (None, "-".join(elements)):
             groups.append([analyse(one_phase(run, options.counts)) for run in runs])
             report("-".join(elements), groups[-1:])
     if groups:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mlatem import settings as _settings
 from mlatem.element_check import checked_elements, used_elements, with_identification
 from mlatem.errors import InputError
-from mlatem.known import known_of, number_of
+from mlatem.known import density_of, known_of, number_of
 from mlatem.model import (
     Calibration,
     Decision,
@@ -84,7 +84,11 @@ def calibrate_image(
     """
     known_values = image.acquisition.updated(acquisition, "user")
     source = TileSource(
-        image.counts, slice(0, image.shape[2]), label=image.name or "counts", **options
+        image.counts,
+        slice(0, image.shape[2]),
+        label=image.name or "counts",
+        mask=image.mask,
+        **options,
     )
     known = replace(
         known_of(image, known_values, elements, system_elements, edxs),
@@ -103,7 +107,7 @@ def calibrate_image(
         counts,
         image.energy,
         known,
-        _physics(known, number_of(known_values, "density_g_cm3"), edxs),
+        _physics(known, density_of(known_values), edxs),
         edxs=edxs,
         options=settings,
     )
@@ -111,7 +115,7 @@ def calibrate_image(
     table_decisions = () if factor_table is None else (_factor_decision(factor_table),)
     calibration = replace(
         calibration,
-        electrons_per_pixel=electrons_per_pixel(known_values, known.n_pixels),
+        electrons_per_pixel=electrons_per_pixel(known_values, image.n_scan_pixels),
         solid_angle_sr=number_of(known_values, "solid_angle_sr"),
         decisions=(*calibration.decisions, *table_decisions, _take_off_decision(geometry)),
         verdicts=(*calibration.verdicts, *geometry.warnings),

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from mlatem import resources
 from mlatem import settings as settings_module
 from mlatem.errors import ConfigError
 from mlatem.settings import Settings
@@ -26,6 +28,9 @@ class Campaign:
     settings: Settings
     rows: Mapping[str, Mapping[str, str]]
     """Cells of the sample sheet as strings, by dataset and column."""
+    _extents: dict[tuple[str, int], resources.Extent] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def raw_paths(self, dataset: str) -> list[str]:
         """Raw files of a dataset as the sheet names them, whether they exist or not."""
@@ -41,6 +46,25 @@ class Campaign:
         """The priors of a dataset as the sheet names them, whether they exist or not."""
         cell = self.rows[dataset].get("priors", "").strip()
         return str(self.root / cell) if cell else None
+
+    def mask_path(self, dataset: str) -> str | None:
+        """The mask of a dataset as the sheet names it, whether it exists or not."""
+        cell = self.rows[dataset].get("mask", "").strip()
+        return str(self.root / cell) if cell else None
+
+    def extent(self, dataset: str) -> resources.Extent:
+        """Size of a dataset: of its store; before there is one, a guess from its raw files."""
+        counts = self.root / "results" / dataset / "spim.zarr" / "edxs" / "counts"
+        try:
+            changed = (counts / "zarr.json").stat().st_mtime_ns
+            if (dataset, changed) not in self._extents:
+                self._extents[dataset, changed] = _extent_of_store(counts)
+            return self._extents[dataset, changed]
+        except (OSError, ValueError, KeyError):
+            if (dataset, 0) not in self._extents:
+                n_bytes = sum(_size_of(path) for path in self.raw_paths(dataset))
+                self._extents[dataset, 0] = resources.extent_of_raw(n_bytes)
+            return self._extents[dataset, 0]
 
     def cells(self, dataset: str, columns: Sequence[str]) -> dict[str, str]:
         """The named cells of a dataset's row; columns that the sheet lacks are left out."""
@@ -91,3 +115,17 @@ def load_folder(root: str | PathLike[str]) -> Campaign:
     if not isinstance(config, dict):
         raise ConfigError(f"{path}: expected keys with values, found {type(config).__name__}")
     return load(config, root=root)
+
+
+def _extent_of_store(counts: Path) -> resources.Extent:
+    """From the array's description alone: opening the store takes a second of imports."""
+    ny, nx, n_energy = json.loads((counts / "zarr.json").read_text(encoding="utf-8"))["shape"]
+    return resources.Extent(ny * nx, n_energy, _size_of(counts))
+
+
+def _size_of(path: str | PathLike[str]) -> int:
+    """Bytes of a file or of all files below a folder; 0 where there is none."""
+    found = Path(path)
+    if found.is_dir():
+        return sum(file.stat().st_size for file in found.rglob("*") if file.is_file())
+    return found.stat().st_size if found.is_file() else 0

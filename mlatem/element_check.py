@@ -52,7 +52,11 @@ def identify_image(
     """
     known_values = image.acquisition.updated(acquisition, "user")
     source = TileSource(
-        image.counts, slice(0, image.shape[2]), label=image.name or "counts", **options
+        image.counts,
+        slice(0, image.shape[2]),
+        label=image.name or "counts",
+        mask=image.mask,
+        **options,
     )
     known = known_of(image, known_values, elements, system_elements, edxs)
     return identify_source(source, image.energy, _conditions(known), edxs=edxs, settings=settings)

@@ -47,8 +47,9 @@ def known_of(
     elements = check_symbols(elements)
     if system_elements is None:
         system_elements = [e for e in edxs.system_elements if e not in elements]
-    thickness = number_of(acquisition, "thickness_nm")
+    thickness = thickness_of(acquisition)
     ny, nx, _ = image.shape
+    n_masked = 0 if image.mask is None else int(image.mask.sum())
     return Known(
         elements=elements,
         system_elements=check_symbols(system_elements),
@@ -57,7 +58,7 @@ def known_of(
         take_off_angles_deg=geometry.take_off_angles_deg,
         noise_ev=_noise(acquisition, edxs.detector),
         fano=Estimate(edxs.detector.fano, None, "default"),
-        n_pixels=ny * nx,
+        n_pixels=ny * nx - n_masked,
         thickness_nm=thickness,
     )
 
@@ -66,6 +67,40 @@ def number_of(acquisition: Acquisition, name: str) -> Estimate | None:
     """A number of the acquisition with its origin; None where it is not known."""
     value = acquisition.number(name)
     return None if value is None else Estimate(value, None, acquisition[name].origin)
+
+
+def thickness_of(acquisition: Acquisition) -> Estimate | None:
+    """Thickness of the specimen, nm; None where it is not known.
+
+    Raises
+    ------
+    InputError
+        If it is negative.
+    """
+    thickness = number_of(acquisition, "thickness_nm")
+    if thickness is not None and thickness.value < 0:
+        raise InputError(
+            f"thickness_nm is {thickness.value:g}: expected a thickness in nm, or 0 to leave "
+            "absorption out"
+        )
+    return thickness
+
+
+def density_of(acquisition: Acquisition) -> Estimate | None:
+    """Mean density of the specimen, g/cm3; None where it is not known.
+
+    Raises
+    ------
+    InputError
+        If it is not above 0.
+    """
+    density = number_of(acquisition, "density_g_cm3")
+    if density is not None and not density.value > 0:
+        raise InputError(
+            f"density_g_cm3 is {density.value:g}: expected a density above 0 in g/cm3, or nothing "
+            "for an estimate from the composition"
+        )
+    return density
 
 
 def _beam_energy(image: SpectrumImage, acquisition: Acquisition) -> Estimate:

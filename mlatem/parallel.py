@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
+
+from mlatem.errors import InputError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -19,6 +22,26 @@ def single_threaded_blas() -> Iterator[None]:
     """One BLAS thread per worker: oversubscription doubles the cost of small products."""
     with threadpool_limits(limits=1):
         yield
+
+
+def n_threads(threads: int) -> int:
+    """How many threads a number means: counted from the cores that there are if it is negative.
+
+    Raises
+    ------
+    InputError
+        If it is 0.
+    """
+    if threads == 0:
+        raise InputError("threads is 0: give 1 or more, or -1 for all cores")
+    return threads if threads > 0 else max(1, _n_cores() + 1 + threads)
+
+
+def _n_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def map_tiles(
@@ -39,7 +62,7 @@ def map_tiles(
         Takes a tile; runs in a thread, so its heavy parts should release the interpreter lock.
     tiles : sequence
     threads : int, optional
-        1 runs a plain loop, the reference.
+        1 runs a plain loop, the reference; -1 uses all cores, -2 all but one, and so on.
     progress : callable, optional
         Called with the number of finished tiles and of all tiles.
 
@@ -47,10 +70,10 @@ def map_tiles(
     ------
     result
     """
-    done = 0
+    done, n_workers = 0, n_threads(threads)
     with single_threaded_blas():
-        for batch in _batches(tiles, max(1, threads)):
-            results = deque(_run(function, batch, threads))
+        for batch in _batches(tiles, n_workers):
+            results = deque(_run(function, batch, n_workers))
             while results:
                 done += 1
                 if progress is not None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlatem.denoising.moments import tile_statistics
+from mlatem.denoising.moments import moment_times, tile_statistics, tile_totals
 from mlatem.denoising.scores import scores
 from mlatem.errors import InputError
 from mlatem.factorization import rare
@@ -21,6 +21,7 @@ from mlatem.factorization.abundances import (
     PixelAbundances,
     dominant,
     fit_abundances,
+    fit_other,
     fit_where_allowed,
 )
 from mlatem.factorization.outliers import (
@@ -45,6 +46,7 @@ from mlatem.model import (
     RefinementStatistics,
     RegionStatistics,
     SparseCounts,
+    StreamedMoment,
     TileStatistics,
 )
 from mlatem.parallel import map_tiles
@@ -57,6 +59,8 @@ Progress = Callable[[int, int], None]
 R = TypeVar("R")
 
 _DEFAULT_TILE = (64, 128)
+#: From so many channels the second moment is not formed: a matrix of 128 MB in every worker.
+STREAMED_CHANNELS = 4096
 #: Memory for counts that stay after they have been read: 3 bytes an event, 16 a pixel.
 _RESIDENT_BYTES = 2**30
 
@@ -73,7 +77,10 @@ class TileSource:
     tile_shape: tuple[int, int] = _DEFAULT_TILE
     """Rows and columns of a tile; whole shards for a store."""
     threads: int = 1
+    """Tiles worked on at a time; -1 as many as there are cores."""
     progress: Progress | None = field(default=None, compare=False)
+    mask: NDArray[np.bool_] | None = field(default=None, compare=False)
+    """Shape (ny, nx); True in pixels that are left out: they are read as without counts."""
     resident: ResidentCounts | None = field(default=None, compare=False)
     """Where tiles stay once they have been read; None reads them anew in every pass."""
 
@@ -113,6 +120,16 @@ class TileSource:
         return plan_tiles(self.shape, self.tile_shape)
 
     @property
+    def n_pixels(self) -> int:
+        """Number of pixels that are not masked."""
+        ny, nx = self.shape
+        return ny * nx - (0 if self.mask is None else int(np.count_nonzero(self.mask)))
+
+    def masked_in(self, tile: Tile) -> NDArray[np.bool_] | None:
+        """Which pixels of a tile are left out, row by row; None where no pixel of the map is."""
+        return None if self.mask is None else self.mask[tile.slices].ravel()
+
+    @property
     def n_energy(self) -> int:
         """Number of channels that are read."""
         return int(self.channels.stop - self.channels.start)
@@ -129,27 +146,60 @@ class TileSource:
                 return counts
         rows, columns = tile.slices
         block = np.asarray(self.counts[rows, columns, self.channels])
+        if self.mask is not None and self.mask[rows, columns].any():
+            block = np.where(self.mask[rows, columns, None], 0, block)
         counts = SparseCounts.from_dense(block, tile.pixel_index(self.shape[1]), label=self.label)
         if self.resident is not None and tile in self.tiles:
             self.resident.keep(tile, counts)
         return counts
 
 
-def statistics_pass(source: TileSource) -> TileStatistics:
-    """Second moments of the whole map."""
+def statistics_pass(
+    source: TileSource, part: Callable[[Tile], SparseCounts] | None = None
+) -> TileStatistics | StreamedMoment:
+    """Second moments of the whole map, as a matrix or, for many channels, by products.
+
+    Parameters
+    ----------
+    source : TileSource
+    part : callable, optional
+        Gives the counts of a tile that are looked at; all of them if not given.
+    """
+    load = part or source.load
+    if source.n_energy >= STREAMED_CHANNELS:
+        return _streamed_moment(source, load)
     total = TileStatistics.zero(source.n_energy)
-    for part in _over(source, source.tiles, lambda tile: tile_statistics(source.load(tile))):
-        total += part
-        del part  # before the next one is made
+    for of_tile in _over(source, source.tiles, lambda tile: tile_statistics(load(tile))):
+        total += of_tile
+        del of_tile  # before the next one is made
     return total
 
 
+def _streamed_moment(source: TileSource, load: Callable[[Tile], SparseCounts]) -> StreamedMoment:
+    n_pixels = 0
+    total, weighted_total = np.zeros(source.n_energy), np.zeros(source.n_energy)
+    for n, counts, weighted in _over(source, source.tiles, lambda tile: tile_totals(load(tile))):
+        n_pixels += n
+        total += counts
+        weighted_total += weighted
+
+    def times(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        product = np.zeros(vectors.shape)
+        for part in _over(source, source.tiles, lambda tile: moment_times(load(tile), vectors)):
+            product += part
+        return product
+
+    return StreamedMoment(n_pixels, total, weighted_total, times)
+
+
 def scores_pass(source: TileSource, basis: Basis) -> NDArray[np.float32]:
-    """Scores of all pixels, shape (ny, nx, rank)."""
+    """Scores of all pixels, shape (ny, nx, rank); NaN in masked ones."""
     result = np.empty((*source.shape, basis.rank), dtype=np.float32)
     parts = _over(source, source.tiles, lambda tile: scores(source.load(tile), basis))
     for tile, part in zip(source.tiles, parts, strict=True):
         result[tile.slices] = part.reshape(*tile.shape, basis.rank)
+    if source.mask is not None:
+        result[source.mask] = np.nan
     return result
 
 
@@ -206,7 +256,12 @@ def centroids_pass(
     def sample(tile: Tile) -> ScoreSample:
         outer = tile.padded(plan.halo_px, source.shape)
         return tile_sample(
-            source.load(outer), axes, plan, shape=outer.shape, core=tile.within(outer)
+            source.load(outer),
+            axes,
+            plan,
+            shape=outer.shape,
+            core=tile.within(outer),
+            masked=source.masked_in(outer),
         )
 
     return place_centroids(reduce(add, _over(source, source.tiles, sample)), plan)
@@ -234,9 +289,10 @@ def regions_pass(
     def pool(tile: Tile) -> tuple[tuple[RegionStatistics, ...], OutlierSums]:
         outer = tile.padded(plan.halo_px, source.shape)
         counts, core = source.load(outer), tile.within(outer)
+        masked = source.masked_in(outer)
         if patterns is None:
             return tile_regions_and_outliers(
-                counts, axes, centroids, plan, search, shape=outer.shape, core=core
+                counts, axes, centroids, plan, search, shape=outer.shape, core=core, masked=masked
             )
         pattern = patterns.pattern.ravel()[counts.pixel]
         parts = tile_regions(
@@ -248,6 +304,7 @@ def regions_pass(
             core=core,
             pattern=pattern,
             n_patterns=n_patterns,
+            masked=masked,
         )
         return parts, OutlierSums.zero(source.n_energy, len(search.directions))
 
@@ -297,13 +354,19 @@ def rare_pass(
     def tests(numbered: tuple[int, Tile]) -> tuple[rare.TileTests, list[NDArray[np.float32]]]:
         number, tile = numbered
         outer = tile.padded(rare.HALO_PX, source.shape)
-        shape, core = outer.shape, tile.within(outer)
-        counts = source.load(outer)
+        counts, masked = source.load(outer), source.masked_in(outer)
+        tested = partial(
+            rare.tile_tests,
+            expected=expected,
+            shape=outer.shape,
+            core=tile.within(outer),
+            masked=masked,
+        )
         chances = []
         for i in range(n_times if number % every == 0 else 0):
             drawn = rare.simulated(counts, expected, seed=seed + i)
-            chances.append(rare.tile_tests(drawn, expected, shape=shape, core=core).block_maxima)
-        return rare.tile_tests(counts, expected, shape=shape, core=core), chances
+            chances.append(tested(drawn).block_maxima)
+        return tested(counts), chances
 
     value = np.empty((len(rare.WINDOWS), *source.shape), dtype=np.float32)
     measured, by_chance = [], []
@@ -333,7 +396,7 @@ def places_pass(source: TileSource, expected: rare.Expected, label: NDArray[np.i
         counts = source.load(outer)
         inside = np.full(outer.shape, -1, dtype=np.int32)
         inside[tile.within(outer)] = label[tile.slices]
-        scores = rare.tile_scores(counts, expected)
+        scores = rare.tile_scores(counts, expected, masked=source.masked_in(outer))
         return PlaceSums.of_tile(counts, inside.ravel(), n_places, **vars(scores))
 
     for part in _over(source, tiles, sums):
@@ -349,10 +412,12 @@ def abundances_pass(
     spectrum: NDArray[np.float64],
     tiles: Sequence[Tile],
     patterns: PhasePatterns | None = None,
+    other_spectrum: NDArray[np.float64] | None = None,
 ) -> Iterator[TileAbundances]:
     """Abundances in every pixel of some tiles, for phase spectra of shape (n_phases, n_energy).
 
     With patterns, for the phases in the order of the spectra, phases are only where they may be.
+    With the spectra of another answer, its abundances are fitted too, while a tile is at hand.
 
     Yields
     ------
@@ -363,10 +428,12 @@ def abundances_pass(
     def fit(tile: Tile) -> TileAbundances:
         counts = source.load(tile)
         if patterns is None:
-            result = fit_abundances(counts, spectrum)
+            allowed, result = None, fit_abundances(counts, spectrum)
         else:
             allowed = patterns.allowed[patterns.pattern.ravel()[counts.pixel]]
             result = fit_where_allowed(counts, spectrum, allowed)
+        if other_spectrum is not None:
+            result = replace(result, other=fit_other(counts, other_spectrum, allowed))
         return counts.pixel, result, dominant(counts, result.abundance)
 
     return _over(source, tiles, fit)

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from mlatem.model.priors import Priors
+from mlatem.profiles import generated_profiles
 from mlatem.settings import Settings
 from mlatem.sheet import DatasetRow
 
@@ -100,6 +101,7 @@ def generated_files() -> dict[str, str]:
         "workflow/schemas/config.schema.json": _json(config_schema()),
         "workflow/schemas/datasets.schema.json": _json(datasets_schema()),
         "workflow/schemas/priors.schema.json": _json(priors_schema()),
+        **generated_profiles(),
     }
 
 

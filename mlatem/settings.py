@@ -19,6 +19,7 @@ from mlatem.elements import check_symbols
 from mlatem.errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0)]
+Spatial = Literal["wavelet", "total_variation", "none"]
 
 
 class _Record(BaseModel):
@@ -57,6 +58,52 @@ class Convert(_Record):
                 f"({self.first_frame})"
             )
         return self
+
+
+class Preprocess(_Record):
+    """What is done to the counts while a raw file is converted; the raw file stays as it is."""
+
+    crop_y: tuple[int, int] | None = Field(
+        None,
+        description="Rows that are kept, counted from 0, the second not among them: [0, 128]; null "
+        "for all. The sample sheet's column takes precedence.",
+    )
+    crop_x: tuple[int, int] | None = Field(
+        None, description="Columns that are kept, as for crop_y; null for all."
+    )
+    energy_bin: int = Field(
+        1, ge=1, le=64, description="Channels of the energy axis that are summed into one."
+    )
+    bad_pixels: Literal["none", "dead", "dead_and_hot"] = Field(
+        "dead",
+        description="Pixels that are masked: dead ones, which hold no count amid bright "
+        "neighbours; or hot ones too, of which bright particles of one pixel cannot be told.",
+    )
+
+    spikes: bool = Field(
+        False,
+        description="Replace single values far above the channels and the pixels around them by "
+        "the median of these pixels.",
+    )
+    spike_false_alarm: float = Field(
+        0.01, gt=0, lt=100, description="Spikes of a whole map that noise alone would give."
+    )
+    drift: Literal["off", "auto", "image", "counts"] = Field(
+        "off",
+        description="Frames moved onto each other by whole pixels, where the file tells them "
+        "apart: found on the electron image of each frame, on its counts, or auto on the image "
+        "where there is one.",
+    )
+
+    @field_validator("crop_y", "crop_x")
+    @classmethod
+    def _check_crop(cls, crop: tuple[int, int] | None) -> tuple[int, int] | None:
+        if crop is not None and not 0 <= crop[0] < crop[1]:
+            raise ValueError(
+                f"{crop[0]} to {crop[1]} holds no pixel: expected the first and, larger, the one "
+                "behind the last"
+            )
+        return crop
 
 
 class Detector(_Record):
@@ -183,10 +230,30 @@ class Identify(_Record):
 class Denoise(_Record):
     """Low-rank product: serves seeds, rank and viewing; the factorisation sees raw counts."""
 
+    method: Literal["low_rank", "binning", "none"] = Field(
+        "low_rank",
+        description="What is looked at: spectra of low rank, sums over neighbouring pixels and "
+        "channels (exact Poisson counts), or the counts as they are.",
+    )
     rank: Literal["edge"] | Annotated[int, Field(ge=1)] = Field(
         "edge", description="Number of axes: by the noise edge, or a number."
     )
     max_rank: int = Field(20, ge=1, description="Most axes that are kept.")
+    spatial: Spatial = Field(
+        "wavelet",
+        description="Smoothing of the score maps that are looked at: wavelet shrinkage, "
+        "total_variation or none. Pixels that stand out stay as they are.",
+    )
+    rare: bool = Field(
+        True, description="Look for elements that only few pixels hold: an axis for each."
+    )
+    bin_px: int = Field(2, ge=1, description="Rows and columns of pixels that binning adds up.")
+    bin_channels: int = Field(1, ge=1, description="Channels that binning adds up.")
+    held_out: bool = Field(
+        True,
+        description="Denoise one half of the photons and compare with the other; another two "
+        "passes over the counts.",
+    )
 
 
 class Factorize(_Record):
@@ -251,11 +318,31 @@ class Report(_Record):
     figure_dpi: int = Field(110, ge=50, le=400, description="Resolution of maps in the report.")
 
 
+class Workflow(_Record):
+    """How the work of a campaign is cut into jobs."""
+
+    jobs: Literal["stage", "dataset"] = Field(
+        "stage",
+        description="A job for each stage of a dataset, or one for all its stages: for many small "
+        "maps, where any change redoes all of a dataset.",
+    )
+    max_memory_mb: int | None = Field(
+        None, ge=500, description="Most memory that a job asks a cluster for, MB; null: no limit."
+    )
+    max_minutes: int | None = Field(
+        None,
+        ge=5,
+        description="Longest time that a job asks a cluster for, minutes: that of the partition, "
+        "where jobs that ask for more would wait for ever; null for no limit.",
+    )
+
+
 class Settings(_Record):
     """The whole configuration of a campaign."""
 
     datasets: str = Field("config/datasets.tsv", description="Sample sheet, a row per dataset.")
     convert: Convert = Convert()
+    preprocess: Preprocess = Preprocess()
     edxs: Edxs = Edxs()
     calibrate: Calibrate = Calibrate()
     identify: Identify = Identify()
@@ -263,6 +350,16 @@ class Settings(_Record):
     factorize: Factorize = Factorize()
     quantify: Quantify = Quantify()
     report: Report = Report()
+    workflow: Workflow = Workflow()
+
+    @model_validator(mode="after")
+    def _check_blocks(self) -> Settings:
+        if self.workflow.jobs == "dataset" and self.factorize.blocks > 1:
+            raise ValueError(
+                f"workflow.jobs is dataset, but factorize.blocks is {self.factorize.blocks}: very "
+                "large maps need jobs for stages; set workflow.jobs to stage"
+            )
+        return self
 
 
 def with_frames(settings: Convert, frames: Mapping[str, int]) -> Convert:
@@ -275,6 +372,11 @@ def with_frames(settings: Convert, frames: Mapping[str, int]) -> Convert:
     """
     values = {**settings.model_dump(), **frames}
     return parse({"convert": values}, source="first_frame, last_frame").convert
+
+
+def with_crop(settings: Preprocess, crop: Mapping[str, tuple[int, int]]) -> Preprocess:
+    """The settings with the rows and columns that a row of the sample sheet keeps."""
+    return settings.model_copy(update=dict(crop))
 
 
 def parse(config: Mapping[str, Any], *, source: str = "config/config.yaml") -> Settings:
@@ -304,12 +406,14 @@ def _explain(error: ErrorDetails) -> str:
     # Pydantic adds the branch of a union to the path ("literal['auto']"): not a key of the user's.
     path = [str(part) for part in error["loc"] if re.fullmatch(r"\w+", str(part))]
     key = ".".join(path)
+    if error["type"] == "extra_forbidden" and not path:
+        return f"unknown key {error['loc'][-1]!r}: known: {', '.join(_keys_of([]))}"
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(path[-1], _keys_of(path[:-1]), n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(_keys_of(path[:-1]))}"
         return f"unknown key {key}: {hint}"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{key}: {message} (found {error['input']!r})"
+    return f"{key}: {message} (found {error['input']!r})" if key else message
 
 
 def _keys_of(path: list[str]) -> list[str]:

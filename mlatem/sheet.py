@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -48,6 +49,9 @@ AXES_COLUMNS = (
 )
 
 _FRAMES = ("first_frame", "last_frame")
+_CROP = ("crop_y", "crop_x")
+#: Columns that decide which pixels of a raw file are kept and used.
+PIXEL_COLUMNS = (*_CROP, "mask")
 #: Columns that take precedence over the file's acquisition metadata.
 ACQUISITION_COLUMNS = (
     "beam_energy_kev",
@@ -68,6 +72,24 @@ ACQUISITION_COLUMNS = (
     "collection_mrad",
 )
 
+
+def _range(value: object) -> object:
+    """The ends of "10:200" as numbers; what is of another form is left to the validation."""
+    if isinstance(value, str):
+        first, separator, end = value.partition(":")
+        if not (separator and first.strip().isdigit() and end.strip().isdigit()):
+            raise ValueError("expected first and end as 10:200, counted from 0")
+        return int(first), int(end)
+    return value
+
+
+def _check_range(value: tuple[int, int]) -> tuple[int, int]:
+    if not 0 <= value[0] < value[1]:
+        raise ValueError(f"{value[0]}:{value[1]} holds no pixel: expected a larger end, as 10:200")
+    return value
+
+
+PixelRange = Annotated[tuple[int, int], BeforeValidator(_range), AfterValidator(_check_range)]
 Elements = Annotated[tuple[str, ...], BeforeValidator(lambda v: _split(v, ","))]
 Paths = Annotated[tuple[str, ...], BeforeValidator(lambda v: _split(v, ";"))]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -149,6 +171,19 @@ class DatasetRow(BaseModel):
     )
     last_frame: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Last frame that is summed, for example before the specimen drifted."
+    )
+    crop_y: PixelRange | None = Field(
+        None,
+        description="Rows that are kept, as 10:200: from 0, without the last; takes precedence "
+        "over the configuration.",
+    )
+    crop_x: PixelRange | None = Field(
+        None, description="Columns that are kept, as 10:200; takes precedence."
+    )
+    mask: str | None = Field(
+        None,
+        description="Pixels to leave out: .npy, .png or .tif of the size of the whole map, not "
+        "zero where a pixel is left out; relative to the campaign folder.",
     )
     k_factors: str | None = Field(
         None,
@@ -244,6 +279,12 @@ class DatasetRow(BaseModel):
         found = {name: getattr(self, name) for name in _FRAMES}
         return {name: frame for name, frame in found.items() if frame is not None}
 
+    @property
+    def crop(self) -> dict[str, tuple[int, int]]:
+        """The rows and columns to keep, as far as the row names them."""
+        found = {name: getattr(self, name) for name in _CROP}
+        return {name: ends for name, ends in found.items() if ends is not None}
+
 
 def _problems(error: ValidationError) -> list[str]:
     # Every branch of a union reports for itself, and pydantic prefixes our own words: merge, strip.
@@ -298,6 +339,44 @@ def read_sheet(path: str | PathLike[str]) -> dict[str, dict[str, str]]:
     if not rows:
         raise ConfigError(f"sample sheet {path} has no datasets: add a row per raw file")
     return rows
+
+
+def cells_of_sheet(text: str, label: str) -> list[dict[str, str]]:
+    """Rows of a sample sheet that may have none yet, as they stand there, by column.
+
+    Raises
+    ------
+    ConfigError
+        If the first line does not name the columns.
+    """
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    table = list(csv.reader(lines, delimiter="\t"))
+    columns = [cell.strip() for cell in table[0]] if table else []
+    _check_columns(columns, label)
+    return [_row(cells, columns, label) for cells in table[1:]]
+
+
+def append_rows(text: str, rows: Sequence[Mapping[str, str]], label: str) -> str:
+    """A sample sheet with further rows, and columns where it lacks some of theirs.
+
+    What stands in the sheet stays as it is, comments included.
+
+    Raises
+    ------
+    ConfigError
+        If the first line does not name the columns.
+    """
+    cells_of_sheet(text, label)
+    lines = text.splitlines()
+    place = next(
+        number for number, line in enumerate(lines) if line.strip() and not line.startswith("#")
+    )
+    columns = [cell.strip() for cell in lines[place].split("\t")]
+    added = dict.fromkeys(name for row in rows for name in row if name not in columns)
+    columns += added
+    lines[place] = "\t".join(columns)
+    lines += ["\t".join(row.get(column, "") for column in columns) for row in rows]
+    return "\n".join(lines) + "\n"
 
 
 def dataset_name(text: str) -> str:

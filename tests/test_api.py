@@ -213,7 +213,7 @@ def test_pixel_maps_hold_every_element(result):
         (np.zeros_like, "no counts|0 counts"),
         (lambda c: c[:0], "0 x 26 pixels"),
         (lambda c: c.astype(str), "expected whole numbers"),
-        (lambda c: np.ma.masked_greater(c, 3), "masked, and a mask is not used"),
+        (lambda c: np.ma.masked_greater(c, 3), "values of the counts are masked in pixels"),
         (lambda c: [[1, 2], [3]], "not an array"),
         (lambda c: "map.emd", "map.emd is a path"),
         (lambda c: c[0, 0], "1 dimensions, expected 3 .* the shape .1, 1, n_energy."),

@@ -136,6 +136,20 @@ def test_bad_elements_are_named(elements, options, named):
         mlatem.calibrate(image(), elements, **options)
 
 
+@pytest.mark.parametrize(
+    ("film", "message"),
+    [
+        ({"thickness_nm": -50.0, "density_g_cm3": 5.0}, "thickness_nm is -50: expected"),
+        ({"thickness_nm": -50.0, "density_g_cm3": -5.0}, "thickness_nm is -50: expected"),
+        ({"thickness_nm": 50.0, "density_g_cm3": -5.0}, "density_g_cm3 is -5: expected"),
+        ({"thickness_nm": 50.0, "density_g_cm3": 0.0}, "density_g_cm3 is 0: expected"),
+    ],
+)
+def test_a_film_that_cannot_be_is_refused(film, message):
+    with pytest.raises(InputError, match=message):
+        mlatem.calibrate(image(), list(TRUTH), **film)
+
+
 def test_a_missing_beam_energy_says_where_to_give_it():
     with pytest.raises(InputError, match="column beam_energy_kev"):
         mlatem.calibrate(image(acquisition={}), list(TRUTH))

@@ -40,6 +40,9 @@ COMMANDS = [
     "check",
     "init",
     "schema",
+    "status",
+    "ingest",
+    "profile",
 ]
 
 
@@ -99,6 +102,7 @@ def test_identify_lists_elements_of_store_and_file(results, raw):
 
 def test_every_command_is_tested_here():
     names = [command.callback.__name__.replace("_", "-") for command in app.registered_commands]
+    names += [str(group.name) for group in app.registered_groups]
     assert sorted(names) == sorted(COMMANDS)
 
 

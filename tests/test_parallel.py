@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
+from mlatem import parallel
 from mlatem.errors import InputError
 from mlatem.model import TileStatistics
 from mlatem.parallel import map_tiles, single_threaded_blas
@@ -21,7 +22,7 @@ def tile_sum(tile: Tile) -> float:
     return float(rng.random((10, 7))[tile.slices].sum())
 
 
-@pytest.mark.parametrize("threads", [0, 1, 2, 3, 50])
+@pytest.mark.parametrize("threads", [1, 2, 3, 50])
 def test_any_number_of_threads_gives_the_serial_results_in_order(threads: int):
     expected = [tile_sum(tile) for tile in TILES]
     assert list(map_tiles(tile_sum, TILES, threads=threads)) == expected
@@ -30,6 +31,14 @@ def test_any_number_of_threads_gives_the_serial_results_in_order(threads: int):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_tiles_arrive_as_they_are(threads: int):
     assert tuple(map_tiles(lambda tile: tile, TILES, threads=threads)) == TILES
+
+
+def test_negative_numbers_count_from_the_cores(monkeypatch):
+    monkeypatch.setattr(parallel, "_n_cores", lambda: 4)
+    assert [parallel.n_threads(n) for n in (1, 3, 9, -1, -2, -9)] == [1, 3, 9, 4, 3, 1]
+    assert tuple(map_tiles(lambda tile: tile, TILES, threads=-1)) == TILES
+    with pytest.raises(InputError, match="threads is 0: give 1 or more, or -1 for all cores"):
+        list(map_tiles(lambda tile: tile, TILES, threads=0))
 
 
 def test_order_is_kept_when_the_first_tile_is_the_slowest():

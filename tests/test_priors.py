@@ -83,6 +83,28 @@ def test_a_mapping_a_file_and_a_record_are_the_same(counts, tmp_path):
     assert details["prior_deviance"][place] < details["prior_limit"][place]
 
 
+def test_a_geometry_is_that_of_all_phases(counts):
+    _, details = factorize(counts, {"geometry": "contiguous"})
+    settings = SETTINGS.model_copy(update={"geometry": "contiguous"})
+    same = mlatem.factorize(counts, dictionary(), 3, settings=settings)
+    opened = json.loads(same.attrs["ambiguity"])
+    assert opened["is_given"] and opened["alternative"] == "embedded"
+    assert details["settings"]["geometry"] == "contiguous"
+    assert details["priors"] == {"": ["geometry contiguous"]}
+    (reason,) = (d["reason"] for d in details["decisions"] if "geometry" in d["setting"])
+    assert reason == "the geometry was given as contiguous in the priors"
+    with pytest.raises(ConfigError, match=r"priors say geometry embedded, but factorize\.geometry"):
+        mlatem.factorize(
+            counts, dictionary(), 3, settings=settings, priors={"geometry": "embedded"}
+        )
+
+
+def test_the_decision_names_what_is_known(counts):
+    _, details = factorize(counts, {"phases": {"layer": {"absent": ["Fe"]}}})
+    (reason,) = (d["reason"] for d in details["decisions"] if "geometry" in d["setting"])
+    assert "with what is known beforehand (layer: absent Fe)" in reason
+
+
 def test_compositions_and_ratios_are_those_of_the_quantification(counts):
     priors = {
         "phases": {

@@ -13,8 +13,10 @@ from importlib.metadata import requires
 from importlib.resources import files
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +30,7 @@ CONDA_NAMES = {
 }
 
 #: Packages that are imported by another name than they are installed by.
-IMPORT_NAMES = {"pyyaml": "yaml", "rosettasciio": "rsciio"}
+IMPORT_NAMES = {"pywavelets": "pywt", "pyyaml": "yaml", "rosettasciio": "rsciio"}
 
 #: Extras of packages that MLATEM runs without.
 OPTIONAL_EXTRAS = {"hyperspy"}
@@ -86,6 +88,21 @@ def test_conda_environment_has_nothing_else():
     ours |= {package for pip in pip_requirements() for package in packages_of_extras(pip)}
     assert set(conda_requirements()) == ours | {"python", "pip"}
     assert str(conda_requirements()["python"].specifier) == PROJECT["requires-python"]
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "apptainer.def"])
+def test_containers_hold_what_the_workflow_needs(name):
+    recipe = (ROOT / "containers" / name).read_text(encoding="utf-8")
+    assert "pip install --no-cache-dir '/opt/mlatem[slurm]'" in recipe
+    (version,) = re.findall(r"python:(\d+\.\d+)-slim", recipe)
+    assert f"Programming Language :: Python :: {version}" in PROJECT["classifiers"]
+    assert SpecifierSet(PROJECT["requires-python"]).contains(version)
+    for part in ("pyproject.toml", "README.md", "LICENSE", "Snakefile"):
+        assert part in recipe
+    for folder in ("mlatem", "workflow", "profiles"):
+        assert f"{folder} /opt/mlatem/{folder}" in recipe
+    for option in ("/opt/mlatem/Snakefile", "/opt/mlatem/profiles/local"):
+        assert option in recipe
 
 
 def packages_of_extras(requirement: Requirement) -> set[str]:

@@ -79,6 +79,9 @@ def test_empty_configuration_and_empty_sections_mean_defaults():
         ({"factorize": {"n_phases": 0}}, "factorize.n_phases: "),
         ({"factorize": {"n_phases": "many"}}, "factorize.n_phases: "),
         ({"factorize": {"seed": 1.5}}, "factorize.seed: "),
+        ({"report: x": {}}, "unknown key 'report: x'"),
+        ({"workflow": {"jobs": "tile"}}, "workflow.jobs: "),
+        ({"workflow": {"jobs": "dataset"}, "factorize": {"blocks": 2}}, "factorize.blocks is 2"),
     ],
 )
 def test_bad_configuration(config: dict[str, Any], message: str):

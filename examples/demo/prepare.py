@@ -100,9 +100,11 @@ def _simulate() -> None:
     import mlatem
 
     for name, specimen in SPECIMENS.items():
-        if not (RAW / f"{name}.hspy").is_file():
+        described, simulated = HERE / specimen, RAW / f"{name}.hspy"
+        is_there = simulated.is_file()
+        if not is_there or simulated.stat().st_mtime < described.stat().st_mtime:
             print(f"Simulating a specimen with known truth: {name}")
-            mlatem.simulate(HERE / specimen, RAW, name=name)
+            mlatem.simulate(described, RAW, name=name)
 
 
 if __name__ == "__main__":

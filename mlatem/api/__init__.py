@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The functions of `import mlatem`: arrays and datasets in, datasets out, no file written."""
 
-from mlatem.api.denoising import denoise, reconstruct
+from mlatem.api.denoising import denoise
 from mlatem.api.factorization import (
     factorize,
+    other_answer,
     patterns_of_phases,
     phases_of,
     plan_regions,
     refine,
     solve_attrs,
     solve_phases,
+    with_geometry_of,
 )
 from mlatem.api.prepare import calibrate, edxs_dictionary, identify
 from mlatem.api.priors import load_priors, named_phases
 from mlatem.api.quantification import mass_thickness, quantify, quantify_pixels
 from mlatem.api.rare_phases import find_rare_phases
+from mlatem.api.reconstruction import reconstruct
 
 __all__ = [
     "calibrate",
@@ -26,6 +29,7 @@ __all__ = [
     "load_priors",
     "mass_thickness",
     "named_phases",
+    "other_answer",
     "patterns_of_phases",
     "phases_of",
     "plan_regions",
@@ -35,4 +39,5 @@ __all__ = [
     "refine",
     "solve_attrs",
     "solve_phases",
+    "with_geometry_of",
 ]

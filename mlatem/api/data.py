@@ -15,6 +15,7 @@ from mlatem.model import (
     Factorization,
     SpectrumImage,
 )
+from mlatem.model.spectrum_image import check_mask
 from mlatem.passes import (
     TileSource,
 )
@@ -84,17 +85,29 @@ def tile_source(
     if not isinstance(data, SpectrumImage | xr.Dataset | xr.DataTree):
         counts = data if hasattr(data, "ndim") else _as_array(data)
         if np.ma.is_masked(counts):
-            n_masked = np.count_nonzero(np.ma.getmaskarray(counts))
-            raise InputError(
-                f"{n_masked} values of the counts are masked, and a mask is not used: "
-                "give counts.filled(0) where whole pixels are masked, and cut off channels"
-            )
+            options["mask"] = _masked_pixels(np.ma.getmaskarray(counts))
+            counts = np.ma.getdata(counts)
         return TileSource.for_dictionary(counts, dictionary, **options)
     image = spectrum_image(data)
     label = image.name or "counts"
+    options["mask"] = image.mask
     source = TileSource.for_dictionary(image.counts, dictionary, label=label, **options)
     _check_energy(image.energy[source.channels], dictionary.energy, label)
     return source
+
+
+def _masked_pixels(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels of which a masked array leaves out all channels."""
+    pixels = np.asarray(mask.all(axis=-1))
+    n_alone = int(np.count_nonzero(mask)) - int(np.count_nonzero(pixels)) * mask.shape[-1]
+    if n_alone:
+        raise InputError(
+            f"{n_alone} values of the counts are masked in pixels of which others are not: mask "
+            "whole pixels, and cut off channels"
+        )
+    if mask.ndim == 3:
+        check_mask(pixels, mask.shape[:2], "counts")
+    return pixels
 
 
 def _as_array(data: Any) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 """Phases: compositions, spectra and abundance maps."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,8 @@ from mlatem.model import (
     Factorization,
     RegionStatistics,
 )
-from mlatem.model.prior_conflicts import in_words
+from mlatem.model.other_answer import other_answer as other_answer_of
+from mlatem.model.prior_conflicts import agreed_geometry, in_words
 from mlatem.model.priors import Priors
 from mlatem.parallel import map_tiles
 from mlatem.passes import (
@@ -160,11 +162,12 @@ def phases_of(
         As `factorize`.
     """
     named, patterns = None, None
+    settings = with_geometry_of(priors, settings)
     if priors is not None:
         patterns = phase_patterns(priors, source.shape)
         named = named_phases(priors, dictionary, patterns)
     axes = basis.axes * basis.weights
-    plan = plan_regions(total_counts, source.shape, settings)
+    plan = plan_regions(total_counts, source.n_pixels, settings)
     centroids = centroids_pass(source, axes, plan)
     search = plan_search(basis, dictionary, plan, source.shape)
     shared, outliers = regions_pass(source, axes, centroids, plan, search, source.tiles, patterns)
@@ -178,10 +181,15 @@ def phases_of(
         threads=source.threads,
     )
     of_phases = patterns_of_phases(patterns, solution)
-    spectrum = solution.spectrum(dictionary)
-    tiles = abundances_pass(source, spectrum, source.tiles, of_phases)
+    tiles = abundances_pass(
+        source,
+        solution.spectrum(dictionary),
+        source.tiles,
+        of_phases,
+        solution.other_spectrum(dictionary),
+    )
     attrs = solve_attrs(solution, settings, None if priors is None else in_words(priors))
-    return merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs)
+    return merge(tiles, solution, dictionary, y_nm=y_nm, x_nm=x_nm, attrs=attrs, mask=source.mask)
 
 
 def refine(
@@ -200,7 +208,7 @@ def refine(
     Parameters
     ----------
     data : SpectrumImage, Dataset, DataTree or array of shape (ny, nx, n_energy)
-        The counts that were factorised.
+        The counts that were factorised; the mask is the factorisation's.
     factorization : Dataset or Factorization
         From `mlatem.factorize`.
     max_rounds : int, optional
@@ -232,7 +240,7 @@ def refine(
             "without `priors` first"
         )
     dictionary = start.dictionary
-    source = tile_source(data, dictionary, **options).kept_in_memory()
+    source = replace(tile_source(data, dictionary, **options), mask=start.mask).kept_in_memory()
     scale = dictionary.columns.sum(axis=1)
     columns = dictionary.columns / scale[:, None]
     weight = start.coefficient * scale
@@ -254,16 +262,56 @@ def refine(
         reason=found.reason,
     )
     tiles = abundances_pass(source, solution.coefficient @ dictionary.columns, source.tiles)
-    result = merge(tiles, solution, dictionary, y_nm=start.y_nm, x_nm=start.x_nm, attrs=start.attrs)
+    result = merge(
+        tiles,
+        solution,
+        dictionary,
+        y_nm=start.y_nm,
+        x_nm=start.x_nm,
+        attrs=start.attrs,
+        mask=source.mask,
+    )
     return result.to_dataset()
 
 
-def plan_regions(
-    total_counts: float, shape: tuple[int, int], settings: _settings.Factorize
-) -> PoolingPlan:
-    """How the pixels of a map of `shape` (ny, nx) are pooled, from its counts in the window."""
+def other_answer(factorization: xr.Dataset | Factorization) -> xr.Dataset:
+    """The other answer, where the counts leave two open, as a factorisation of its own.
+
+    Parameters
+    ----------
+    factorization : Dataset or Factorization
+        From `mlatem.factorize`, of the class OPEN.
+
+    Returns
+    -------
+    factorization : Dataset
+        As from `factorize`, for `mlatem.quantify` and all else; phases in the same order, without
+        standard deviations.
+
+    Raises
+    ------
+    InputError
+        If there is one answer only.
+    """
+    return other_answer_of(factorization_record(factorization)).to_dataset()
+
+
+def with_geometry_of(priors: Priors | None, settings: _settings.Factorize) -> _settings.Factorize:
+    """Settings with the reading of the map that priors tell.
+
+    Raises
+    ------
+    ConfigError
+        If the settings say another one.
+    """
+    told = agreed_geometry(priors, settings.geometry, "factorize.geometry")
+    return settings.model_copy(update={"geometry": told})
+
+
+def plan_regions(total_counts: float, n_pixels: int, settings: _settings.Factorize) -> PoolingPlan:
+    """How the pixels of a map are pooled, from its counts in the window."""
     n_phases = settings.n_phases if isinstance(settings.n_phases, int) else None
-    return plan_pooling(total_counts, shape[0] * shape[1], n_phases=n_phases, options=settings)
+    return plan_pooling(total_counts, n_pixels, n_phases=n_phases, options=settings)
 
 
 def solve_phases(
@@ -335,7 +383,7 @@ def solve_attrs(
     return {
         "settings": settings.model_dump(mode="json"),
         "priors": {name: list(words) for name, words in (priors or {}).items()},
-        "decisions": [d.to_dict() for d in verdicts.decisions(solution, settings)],
+        "decisions": [d.to_dict() for d in verdicts.decisions(solution, settings, priors)],
         "verdicts": [v.to_dict() for v in verdicts.verdicts(solution)],
     }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Phases on so few pixels that the factorisation has no region for them."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def find_rare_phases(
     Parameters
     ----------
     data : SpectrumImage, Dataset, DataTree or array of shape (ny, nx, n_energy)
-        The counts that were factorised.
+        The counts that were factorised; the mask is the factorisation's.
     factorization : Dataset or Factorization
         From `mlatem.factorize`.
     false_alarm : float, optional
@@ -62,7 +63,7 @@ def find_rare_phases(
         raise InputError(f"false_alarm is {false_alarm}: expected a chance between 0 and 1")
     result = factorization_record(factorization)
     dictionary = result.dictionary
-    source = tile_source(data, dictionary, **options).kept_in_memory()
+    source = replace(tile_source(data, dictionary, **options), mask=result.mask).kept_in_memory()
     if source.shape != (result.y_nm.size, result.x_nm.size):
         raise InputError(
             f"the map has {source.shape} pixels and the factorisation "
@@ -90,7 +91,7 @@ def find_rare_phases(
     ]
     percent = np.array(ends).reshape(-1, 2, int(quantified.sum()))
     return RareSearch(
-        excess=excess.max(axis=0),
+        excess=np.where(result.used, excess.max(axis=0), np.float32(np.nan)),
         candidate=rare_candidates.numbered(label, group),
         counts=sums.counts,
         expected=sums.abundance @ result.spectrum,

@@ -37,6 +37,13 @@ Threads = Annotated[int, typer.Option("--threads", "-j", min=1, help="Tiles work
 
 def command(function: F) -> F:
     """Register a command whose known errors end in one line on stderr and status 1."""
+    guarded = guard(function)
+    app.command()(guarded)
+    return guarded
+
+
+def guard(function: F) -> F:
+    """A command whose known errors end in one line on stderr and status 1."""
 
     @wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> None:
@@ -46,7 +53,6 @@ def command(function: F) -> F:
             typer.secho(f"error: {error}", fg="red", err=True)
             raise typer.Exit(1) from None
 
-    app.command()(guarded)
     return cast(F, guarded)
 
 

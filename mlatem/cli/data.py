@@ -92,12 +92,23 @@ def convert(
     separate_frames: Annotated[
         bool, typer.Option("--separate-frames", help="Store the counts of each frame too.")
     ] = False,
+    crop_y: Annotated[
+        str | None, typer.Option(help="Rows to keep, as 10:200: from 0, without the last.")
+    ] = None,
+    crop_x: Annotated[str | None, typer.Option(help="Columns to keep, as 10:200.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Pixels to leave out: .npy or image of the whole map.")
+    ] = None,
+    energy_bin: Annotated[
+        int, typer.Option(min=1, help="Channels of the energy axis to sum into one.")
+    ] = 1,
     memory_limit_gb: Annotated[
         float, typer.Option(help="Refuse a file projected to need more memory, GB.")
     ] = 8.0,
 ) -> None:
     """Convert raw vendor files into a chunked store."""
     from mlatem import settings
+    from mlatem.sheet import DatasetRow
     from mlatem.steps import convert as step
 
     overrides = {
@@ -114,8 +125,18 @@ def convert(
         "separate_detectors": separate_detectors,
         "separate_frames": separate_frames,
     }
-    reading = settings.parse({"convert": values}, source="command line").convert
-    step.convert(raw, store, acquisition_overrides=overrides, settings=reading)
+    crop = {k: v for k, v in {"crop_y": crop_y, "crop_x": crop_x}.items() if v is not None}
+    row = DatasetRow.from_strings({"dataset": "map", "path": store.name, **crop})
+    preprocess = {"energy_bin": energy_bin, **row.crop}
+    parsed = settings.parse({"convert": values, "preprocess": preprocess}, source="command line")
+    step.convert(
+        raw,
+        store,
+        acquisition_overrides=overrides,
+        settings=parsed.convert,
+        preprocess=parsed.preprocess,
+        mask=mask,
+    )
     typer.echo(f"wrote {store}")
 
 

@@ -11,6 +11,9 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 Product = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
+#: Vectors of a block, and products with blocks, where every product is a pass over the counts.
+_BLOCK, _N_PRODUCTS = 24, 5
+
 #: Below this size the matrix is formed and diagonalised whole.
 _SMALL = 256
 _TOLERANCE = 1e-5
@@ -58,6 +61,45 @@ def leading_eigenpairs(
     except ArpackNoConvergence:
         return _whole(times, known, n_axes)
     return values[::-1], _orthonormal(vectors[:, ::-1], known)
+
+
+def eigenpairs_of_few_products(
+    times: Product, known: NDArray[np.float64], n_axes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """As `leading_eigenpairs`, with five products of the matrix with columns and no more.
+
+    Returns
+    -------
+    eigenvalue : ndarray of shape (n_axes,), or fewer
+        Decreasing; never above the true ones. Those that stand off from the rest are exact.
+    vectors : ndarray of shape (n, n_axes)
+
+    Notes
+    -----
+    Rayleigh-Ritz on a block Krylov space from a fixed random start (Musco & Musco 2015, NeurIPS,
+    algorithm 2).
+    """
+    n, n_known = known.shape
+    block = min(_BLOCK, n - n_known)
+    if block < 1 or n_axes < 1:
+        return np.zeros(0), np.zeros((n, 0))
+    rest = np.random.default_rng(0).standard_normal((n, block))
+    space, products = np.zeros((n, 0)), np.zeros((n, 0))
+    for _ in range(_N_PRODUCTS):
+        for _ in range(2):  # Twice is enough for orthogonality to rounding.
+            rest -= known @ (known.T @ rest)
+            rest -= space @ (space.T @ rest)
+        new, size, _ = np.linalg.svd(rest, full_matrices=False)
+        new = new[:, size > 1e-10 * max(float(size.max(initial=0.0)), 1e-300)]
+        new = new[:, : n - n_known - space.shape[1]]
+        if not new.shape[1]:
+            break
+        rest = times(new)
+        space, products = np.hstack([space, new]), np.hstack([products, rest])
+    ritz = space.T @ products
+    values, vectors = np.linalg.eigh(0.5 * (ritz + ritz.T))
+    kept = min(n_axes, values.size)
+    return values[::-1][:kept], _orthonormal(space @ vectors[:, ::-1][:, :kept], known)
 
 
 def _whole(

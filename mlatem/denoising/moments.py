@@ -35,16 +35,35 @@ def tile_statistics(counts: SparseCounts) -> TileStatistics:
     Anal. 36, 203); the weight of the channels follows from the sum spectrum once all tiles are in.
     Memory is that of the moment, 8 n_energy^2 bytes, beside the counts.
     """
-    totals = counts.pixel_totals()
     occupancy = counts.n_events / max(1, counts.n_pixels * counts.n_energy)
     moment = _dense if occupancy > DENSE_OCCUPANCY else _sparse
-    return TileStatistics(
-        n_pixels=int(np.count_nonzero(totals)),
-        total=counts.sum_spectrum().astype(np.float64),
-        weighted_total=kernel.weighted_total(
+    return TileStatistics(*tile_totals(counts), moment=moment(counts, counts.pixel_totals()))
+
+
+def moment_times(counts: SparseCounts, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Product of the moment of a tile with columns of shape (n_energy, n_columns).
+
+    Products of tiles add up to that of the map. Memory is that of the columns.
+    """
+    product: NDArray[np.float64] = kernel.moment_times(
+        counts.pointer,
+        counts.channel,
+        counts.count,
+        counts.pixel_totals(),
+        np.ascontiguousarray(vectors),
+    )
+    return product
+
+
+def tile_totals(counts: SparseCounts) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
+    """Pixels with counts, summed spectrum and sum of y / g of a tile."""
+    totals = counts.pixel_totals()
+    return (
+        int(np.count_nonzero(totals)),
+        counts.sum_spectrum().astype(np.float64),
+        kernel.weighted_total(
             counts.pointer, counts.channel, counts.count, totals, counts.n_energy
         ),
-        moment=moment(counts, totals),
     )
 
 

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlatem import settings
 from mlatem.denoising.edge import FACTOR_IN_SPAN, FACTOR_RESIDUAL, bulk_edge, noise_edge
-from mlatem.denoising.eigen import leading_eigenpairs
+from mlatem.denoising.eigen import Product, eigenpairs_of_few_products, leading_eigenpairs
 from mlatem.errors import InputError
-from mlatem.model import Basis, Decision, Dictionary, TileStatistics
+from mlatem.model import Basis, Decision, Dictionary, StreamedMoment, TileStatistics
+from mlatem.model.basis import CERTAIN_STRENGTH
 
 #: Channels count as if they held at least this many counts times sqrt(pixels / channels). With
 #: fewer, a chance pair of photons in one pixel would rise above the edge by itself.
@@ -34,7 +35,7 @@ class _Axes:
 
 
 def low_rank(
-    statistics: TileStatistics,
+    statistics: TileStatistics | StreamedMoment,
     dictionary: Dictionary | None = None,
     options: settings.Denoise | None = None,
     *,
@@ -44,8 +45,8 @@ def low_rank(
 
     Parameters
     ----------
-    statistics : TileStatistics
-        Sum over all tiles of the map.
+    statistics : TileStatistics or StreamedMoment
+        Of all tiles of the map.
     dictionary : Dictionary, optional
         On the same channels. Its span is where a weak signal is looked for: with some thirty
         columns instead of thousands of channels the noise edge, hence the faintest phase that is
@@ -81,9 +82,10 @@ def low_rank(
     used = np.flatnonzero(statistics.total > 0)
     weights = _whitening(statistics)
     moment = _Moment(statistics, weights, used)
-    mean = (statistics.total * weights)[used]
+    signal = statistics.signal if isinstance(statistics, TileStatistics) else None
+    mean = ((statistics.total if signal is None else signal) * weights)[used]
     mean /= np.linalg.norm(mean)
-    span = _span(mean, dictionary, weights, used)
+    span = dictionary_span(mean, dictionary, weights, used)
     n_pixels = statistics.n_pixels
     edge_in_span = FACTOR_IN_SPAN * noise_edge(n_pixels, moment.noise_inside(span))
     n_wanted = options.rank if isinstance(options.rank, int) else options.max_rank
@@ -128,10 +130,13 @@ def rank_decision(basis: Basis, options: settings.Denoise) -> Decision:
         )
     if 1 + n_in_span + n_residual > basis.rank:
         reason += f", cut to denoise.max_rank = {options.max_rank}"
+    near = [str(k + 1) for k in np.flatnonzero(basis.is_uncertain)]
+    if near:
+        reason += f"; uncertain, below {CERTAIN_STRENGTH:g} times the edge: axis {', '.join(near)}"
     return Decision("denoise", f"{basis.rank} axes", reason, "denoise.rank")
 
 
-def _check(statistics: TileStatistics, dictionary: Dictionary | None) -> None:
+def _check(statistics: TileStatistics | StreamedMoment, dictionary: Dictionary | None) -> None:
     statistics.validate()
     if statistics.n_pixels == 0:
         raise InputError(
@@ -144,7 +149,7 @@ def _check(statistics: TileStatistics, dictionary: Dictionary | None) -> None:
         )
 
 
-def _whitening(statistics: TileStatistics) -> NDArray[np.float64]:
+def _whitening(statistics: TileStatistics | StreamedMoment) -> NDArray[np.float64]:
     """q^-1/2 with a floor; 0 for channels without counts."""
     total = statistics.total
     used = total > 0
@@ -157,10 +162,13 @@ class _Moment:
     """The whitened, debiased moment on the channels with counts, never formed as a matrix."""
 
     def __init__(
-        self, statistics: TileStatistics, weights: NDArray[np.float64], used: NDArray[np.intp]
+        self,
+        statistics: TileStatistics | StreamedMoment,
+        weights: NDArray[np.float64],
+        used: NDArray[np.intp],
     ) -> None:
-        everywhere = used.size == weights.size
-        self._moment = statistics.moment if everywhere else statistics.moment[np.ix_(used, used)]
+        self.is_streamed = isinstance(statistics, StreamedMoment)
+        self._times = _products(statistics, used)
         self._weights = weights[used]
         self._bias = statistics.weighted_total[used] * self._weights**2
         fraction = statistics.total[used] / statistics.total.sum()
@@ -180,26 +188,44 @@ class _Moment:
         weights, bias = self._weights, self._bias
         if vectors.ndim == 2:
             weights, bias = weights[:, None], bias[:, None]
-        product: NDArray[np.float64] = weights * (self._moment @ (weights * vectors))
+        product: NDArray[np.float64] = weights * self._times(weights * vectors)
         return product - bias * vectors
 
 
-def _span(
-    mean: NDArray[np.float64],
+def _products(statistics: TileStatistics | StreamedMoment, used: NDArray[np.intp]) -> Product:
+    """Products with the moment on the channels with counts."""
+    if isinstance(statistics, TileStatistics):
+        everywhere = used.size == statistics.total.size
+        moment = statistics.moment if everywhere else statistics.moment[np.ix_(used, used)]
+        return lambda vectors: moment @ vectors
+    streamed = statistics
+
+    def times(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        columns = np.zeros((streamed.total.size, vectors.size // used.size))
+        columns[used] = vectors.reshape(used.size, -1)
+        product: NDArray[np.float64] = streamed.times(columns)[used].reshape(vectors.shape)
+        return product
+
+    return times
+
+
+def dictionary_span(
+    mean: NDArray[np.float64] | None,
     dictionary: Dictionary | None,
     weights: NDArray[np.float64],
     used: NDArray[np.intp],
 ) -> NDArray[np.float64]:
-    """Orthonormal columns: the mean spectrum, then the rest of the dictionary's whitened span."""
+    """Orthonormal columns: the mean spectrum, if given, then the rest of the whitened span."""
+    first = np.zeros((used.size, 0)) if mean is None else mean[:, None]
     if dictionary is None:
-        return mean[:, None]
+        return first
     columns = (dictionary.columns * weights)[:, used].T
     norm = np.linalg.norm(columns, axis=0)
     columns = columns[:, norm > 0] / norm[norm > 0]
     for _ in range(2):  # Twice is enough for orthogonality to rounding.
-        columns -= np.outer(mean, mean @ columns)
+        columns -= first @ (first.T @ columns)
     left, singular, _ = np.linalg.svd(columns, full_matrices=False)
-    return np.column_stack([mean, left[:, singular > _RELATIVE_RANK]])
+    return np.column_stack([first, left[:, singular > _RELATIVE_RANK]])
 
 
 def _inside(moment: _Moment, span: NDArray[np.float64], edge: float) -> _Axes:
@@ -220,9 +246,14 @@ def _outside(moment: _Moment, span: NDArray[np.float64], n_pixels: int, n_wanted
         return without_span(moment.times(without_span(vector)))
 
     n_channels = moment.size - span.shape[1]
-    values, vectors = leading_eigenpairs(times, span, min(n_wanted, n_channels))
     of_noise = FACTOR_RESIDUAL * noise_edge(n_pixels, moment.noise_outside(span))
-    edge = max(of_noise, bulk_edge(values, min(n_pixels, n_channels)))
+    if moment.is_streamed:
+        # The end of the bulk is known too coarsely to be fitted.
+        values, vectors = eigenpairs_of_few_products(times, span, min(n_wanted, n_channels))
+        edge = of_noise
+    else:
+        values, vectors = leading_eigenpairs(times, span, min(n_wanted, n_channels))
+        edge = max(of_noise, bulk_edge(values, min(n_pixels, n_channels)))
     return _Axes(values, vectors, edge, in_span=False)
 
 

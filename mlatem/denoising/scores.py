@@ -77,7 +77,6 @@ def reconstruct(scores: ArrayLike, basis: Basis) -> NDArray[np.float32]:
         raise InputError(
             f"scores have shape {values.shape}, expected {basis.rank} in the last dimension"
         )
-    spectra = basis.spectra
-    root = values @ spectra.sum(axis=1)
-    counts: NDArray[np.float32] = ((root[..., None] * values) @ spectra).astype(np.float32)
+    root = values @ basis.root_per_score
+    counts: NDArray[np.float32] = ((root[..., None] * values) @ basis.spectra).astype(np.float32)
     return counts

@@ -25,6 +25,16 @@ _COUNTS_MORE = 1.0
 
 
 @dataclass(frozen=True)
+class OtherAbundances:
+    """Abundances of the pixels of a tile by the other answer, where two are left open."""
+
+    abundance: NDArray[np.float32]
+    """Shape (n_pixels, n_phases); expected counts."""
+    deviance: NDArray[np.float32]
+    """Shape (n_pixels,); Poisson deviance."""
+
+
+@dataclass(frozen=True)
 class PixelAbundances:
     """Abundances of the pixels of a tile."""
 
@@ -40,6 +50,8 @@ class PixelAbundances:
     unbounded: NDArray[np.float32]
     """Shape (n_pixels, n_phases); a scoring step from the abundances without the bound at zero.
     Unlike those, it can be averaged: noise does not raise the mean of a phase that is absent."""
+    other: OtherAbundances | None = None
+    """By the other answer; None where there is only one."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +154,39 @@ def fit_where_allowed(
         covariance[np.ix_(pixels, here, here)] = part.covariance
         deviance[pixels], converged[pixels] = part.deviance, part.converged
     return PixelAbundances(abundance, covariance, deviance, converged, unbounded)
+
+
+def fit_other(
+    counts: SparseCounts,
+    spectrum: NDArray[np.float64],
+    allowed: NDArray[np.bool_] | None = None,
+) -> OtherAbundances:
+    """Abundances of maximum likelihood by the other answer, to be seen beside the first.
+
+    Parameters
+    ----------
+    counts : SparseCounts
+    spectrum : ndarray of shape (n_phases, n_energy)
+        Phase spectra of the other answer that add up to one.
+    allowed : ndarray of shape (n_pixels, n_phases), bool, optional
+        Phases that may be in a pixel.
+
+    Raises
+    ------
+    InputError
+        As `fit_abundances`.
+    """
+    if allowed is not None:
+        found = fit_where_allowed(counts, spectrum, allowed)
+        return OtherAbundances(found.abundance, found.deviance)
+    _check(counts, spectrum)
+    abundance, _ = most_likely(counts, spectrum)
+    by_channel = np.ascontiguousarray(spectrum.T, dtype=np.float32)
+    events = (counts.pointer, counts.channel, counts.count)
+    deviance = poisson.deviance(*events, by_channel, abundance)
+    return OtherAbundances(
+        abundance.astype(np.float32), np.maximum(deviance, 0.0).astype(np.float32)
+    )
 
 
 def _some_pixels(counts: SparseCounts, pixels: NDArray[np.int64]) -> SparseCounts:

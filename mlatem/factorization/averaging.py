@@ -18,6 +18,7 @@ from mlatem.factorization.pooled import (
     spectral_angle,
 )
 from mlatem.factorization.prior_fit import Known
+from mlatem.factorization.relaxed import moved, pull_taken_back
 from mlatem.factorization.sparsity import SparseResult
 from mlatem.factorization.thinnings import combined
 from mlatem.kernels.spike_and_slab import posterior_mean
@@ -42,9 +43,12 @@ def averaged(
     known: Sequence[Known],
     columns: Array,
     penalized: NDArray[np.bool_],
+    pulled: NDArray[np.bool_],
     options: settings.Factorize,
 ) -> Array:
     """One answer from the means of all thinnings, which agrees with what is known.
+
+    What sparsity has pulled against the counts is taken back, unless limits speak against it.
 
     Parameters
     ----------
@@ -56,6 +60,8 @@ def averaged(
         Of the dictionary, on its scale.
     penalized : ndarray of shape (n_columns,), bool
         As in `averaged_weight`.
+    pulled : ndarray of shape (n_phases, n_columns), bool
+        As in `mlatem.factorization.relaxed.pull_taken_back`.
     options : settings.Factorize
 
     Returns
@@ -76,8 +82,18 @@ def averaged(
             zip(thinnings, answers, priors, strict=True)
         )
     ]
+    steps = pull_taken_back(thinnings, answers, pulled, options, priors)
+    means = [_within(*of_one) for of_one in zip(means, steps, priors, strict=True)]
     weight = combined(np.stack(means), thinnings[0], known[0].n_named)
     return weight if priors[0] is None else priors[0].start(weight, exact_only=True)
+
+
+def _within(mean: Array, step: Array, prior: Constraints | None) -> Array:
+    """The mean after a step; without it where it would leave the limits of what is known."""
+    after = moved(mean, step)
+    if prior is not None and np.any(prior.limits() @ after.ravel() < -_ZERO):
+        return mean
+    return after
 
 
 def averaged_weight(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlatem.factorization.constraints import Constraints
 from mlatem.factorization.covariance import is_present, tangent_of, without_abundances
 from mlatem.factorization.factor_model import FactorModel, Unknowns
 from mlatem.factorization.pooled import Array, PooledData
@@ -48,7 +49,12 @@ class FactorErrors:
 
 
 def factor_errors(
-    data: PooledData, parts: ColumnParts, abundance: Array, weight: Array, log_factor: Array
+    data: PooledData,
+    parts: ColumnParts,
+    abundance: Array,
+    weight: Array,
+    log_factor: Array,
+    constraints: Constraints | None = None,
 ) -> FactorErrors:
     """How well the factors are known, with compositions and abundances free.
 
@@ -60,6 +66,8 @@ def factor_errors(
     weight : ndarray of shape (n_phases, n_columns)
         Of columns that add up to one.
     log_factor : ndarray of shape (n_factors,)
+    constraints : Constraints, optional
+        What is known of the phases, which weights that follow the factors keep to.
 
     Notes
     -----
@@ -76,11 +84,15 @@ def factor_errors(
     of_weight = reduced[:n_weights, :n_weights] + np.eye(n_weights)
     across = reduced[:n_weights, n_weights:]
     curvature = np.diag(blocks.shared)[:n_weights].reshape(weight.shape)
-    tangent = tangent_of(is_present(weight, curvature))
+    active = is_present(weight, curvature)
+    if constraints is not None:
+        of_weight = of_weight + constraints.curvature(weight)
+        active = active & constraints.free
+    tangent = tangent_of(active)
     followed = -tangent @ np.linalg.solve(tangent.T @ of_weight @ tangent, tangent.T @ across)
     of_factors = reduced[n_weights:, n_weights:] + across.T @ followed
     of_factors = 0.5 * (of_factors + of_factors.T)
-    prior = np.diag(model.precision)
+    prior = model.precision
     posterior = np.linalg.inv(of_factors + prior)
     response = followed.reshape(*weight.shape, -1)
     # Spectra add up to one also with other factors.

@@ -80,7 +80,7 @@ class FactorModel:
         penalty = penalty or Penalty(np.zeros_like(values.abundance), np.zeros_like(values.weight))
         own = PooledData(data.counts, data.n_pixels, columns / scale[:, :, None])
         expected = own.model(values.abundance, values.weight)
-        prior = 0.5 * float(np.sum(values.log_factor**2 * _precision(parts)))
+        prior = 0.5 * float(values.log_factor @ _precision(parts) @ values.log_factor)
         objective = own.loss(expected) + penalty.value(values.abundance, values.weight) + prior
         return cls(own, parts, scale, values, penalty, expected, objective)
 
@@ -96,7 +96,7 @@ class FactorModel:
 
     @property
     def precision(self) -> Array:
-        """Shape (n_factors,); what is known of the logarithms of the factors beforehand."""
+        """Shape (n_factors, n_factors); what is known of the logarithms of the factors before."""
         return _precision(self.parts)
 
     def changes(self) -> Array:
@@ -116,7 +116,7 @@ class FactorModel:
         return Unknowns(
             by_abundance + penalty.abundance,
             by_weight + penalty.weight + turned[:, None],
-            by_factor + values.log_factor * self.precision,
+            by_factor + self.precision @ values.log_factor,
         )
 
     def information(self) -> Blocks:
@@ -139,4 +139,5 @@ class FactorModel:
 
 
 def _precision(parts: ColumnParts) -> Array:
-    return 1.0 / np.array(parts.log_sigma) ** 2
+    precision = np.linalg.inv(parts.log_covariance)
+    return np.asarray(precision, dtype=np.float64)

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlatem import settings
+from mlatem.factorization.coincidence import hanging_deg, has_own_element
 from mlatem.factorization.constraints import Constraints
 from mlatem.factorization.geometry import (
     COINCIDENCE,
@@ -26,6 +28,8 @@ from mlatem.model.ambiguity import Ambiguity, GeometryClass
 
 #: A phase that is alone in more of its counts than embedded spheres are is not clearly embedded.
 _NOT_EMBEDDED = 0.45
+#: A phase that turns by more if it has one of the elements that it lacks hangs on this element.
+_HANGING_DEG = 12.0
 #: Answers of the two readings of the map that differ by less than this agree, degrees.
 _AGREE_DEG = 2.0
 #: Thinnings that differ by more found different answers, degrees.
@@ -70,8 +74,9 @@ def ambiguity(
     geometry = view.geometry
     alone, purity, other = geometry.is_alone[place], geometry.purity[place], view.other[place]
     scale = dictionary.columns.sum(axis=1)
+    in_view, own = np.argsort(place), data
     if data.columns.ndim == 3:
-        own = data.with_columns(data.columns[np.argsort(place)])
+        own = data.with_columns(data.columns[in_view])
         other = geometry.fit_other(own, view.other, options, constraints).weight[place]
     atoms = Atoms(dictionary.quantified, scale)
     fractions, others = atoms.fractions(weight), atoms.fractions(other)
@@ -79,8 +84,14 @@ def ambiguity(
     apart = np.degrees(spectral_angle(data.spectrum(weight), data.spectrum(other)))
     steady = bool(np.max(spread_deg) < _SPREAD_LIMIT_DEG)
     is_cheap = view.cost_nats < _COST_LIMIT_NATS + len(weight) * _COST_LIMIT_A_PHASE_NATS
-    is_clear = bool(np.all(purity[~alone & (apart > _AGREE_DEG)] < _NOT_EMBEDDED))
-    found = _class(alone, apart, lacking, steady, is_cheap and is_clear)
+    hanging = hanging_deg(own, abundance[:, in_view], weight[in_view], atoms, constraints)[place]
+    evidence = Evidence(
+        lacking=lacking,
+        has_own=has_own_element(fractions, abundance),
+        hangs=hanging > _HANGING_DEG,
+        is_clear=is_cheap & (purity < _NOT_EMBEDDED),
+    )
+    found = _class(alone, apart, evidence, steady)
     is_given = options.geometry != "auto"
     intervals = mixing_intervals(data, weight, abundance)
     names = [n for n, used in zip(dictionary.names, dictionary.quantified, strict=True) if used]
@@ -89,26 +100,49 @@ def ambiguity(
         geometry_class=found,
         alternative="embedded" if alone.all() else "contiguous",
         is_given=is_given,
-        reason=_reason(found, alone, apart, lacking, purity, steady, options),
-        question="" if is_settled else _question(fractions, others, alone, names),
+        reason=_reason(found, alone, apart, evidence, purity, steady, options),
+        question="" if is_settled else question(fractions, others, alone, names),
         purity=purity,
         n_lacking=lacking,
         is_alone=alone,
         mixing_low=intervals.low,
         mixing_high=intervals.high,
         alternative_coefficient=other / scale,
+        alternative_scale=np.broadcast_to(scale, other.shape),
         fewer_coefficient=neighbours.fewer / scale,
         more_coefficient=neighbours.more / scale,
         order_deviance=neighbours.deviance,
     )
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for phases that occur nowhere alone, each of shape (n_phases,)."""
+
+    lacking: NDArray[np.int64]
+    """Elements that a phase lacks and what is around it has."""
+    has_own: NDArray[np.bool_]
+    """Whether it has an element that nothing around it has."""
+    hangs: NDArray[np.bool_]
+    """Whether a single one of those that it lacks decides."""
+    is_clear: NDArray[np.bool_]
+    """Whether the counts agree to the zeros, and the phase is clearly embedded."""
+
+    @property
+    def settles(self) -> NDArray[np.bool_]:
+        """Where there is no coincidence.
+
+        A phase without an element of its own may well have all elements of what is around, in
+        other ratios, and two that have the same ratio by chance vanish together: it takes three.
+        Three also are beyond what doubts about the zeros or the geometry could explain.
+        """
+        beyond = self.lacking > COINCIDENCE
+        settled: NDArray[np.bool_] = ~self.hangs & (self.lacking >= COINCIDENCE)
+        return settled & (beyond | (self.has_own & self.is_clear))
+
+
 def _class(
-    alone: NDArray[np.bool_],
-    apart: Array,
-    lacking: NDArray[np.int64],
-    is_steady: bool,
-    is_clear: bool,
+    alone: NDArray[np.bool_], apart: Array, evidence: Evidence, is_steady: bool
 ) -> GeometryClass:
     """PURE, CORNER, WEAK or OPEN."""
     if not is_steady:
@@ -116,16 +150,16 @@ def _class(
     if alone.all():
         return "PURE"
     doubtful = ~alone & (apart > _AGREE_DEG)
-    if not doubtful.any() or (is_clear and np.all(lacking[doubtful] >= COINCIDENCE)):
+    if np.all(evidence.settles[doubtful]):
         return "CORNER"
-    return "WEAK" if np.all(lacking[doubtful] >= 1) else "OPEN"
+    return "WEAK" if np.all(evidence.lacking[doubtful] >= 1) else "OPEN"
 
 
 def _reason(
     found: GeometryClass,
     alone: NDArray[np.bool_],
     apart: Array,
-    lacking: NDArray[np.int64],
+    evidence: Evidence,
     purity: Array,
     steady: bool,
     options: settings.Factorize,
@@ -143,16 +177,11 @@ def _reason(
         )
     if not doubtful.any():
         return "phases that are nowhere alone come out the same, embedded or not"
-    least = int(lacking[doubtful].min())
-    weak_by_counts = found == "WEAK" and least >= COINCIDENCE
-    named = doubtful & ((lacking == least) | (found == "CORNER") | weak_by_counts)
-    lack = "lacks" if named.sum() == 1 else "lack"
-    if weak_by_counts:
-        return (
-            f"{_phases(np.flatnonzero(named))}, seen nowhere alone, {lack} {least} or more "
-            "elements of what is around, but the counts would rather have some of them, or the "
-            "phase may occur alone"
-        )
+    least = int(evidence.lacking[doubtful].min())
+    if found == "WEAK" and least >= COINCIDENCE:
+        return _doubt(doubtful & ~evidence.settles, evidence)
+    named = doubtful & ((evidence.lacking == least) | (found == "CORNER"))
+    lack = _lack(named)
     said = {
         "CORNER": f"{lack} {least} or more elements of what is around, which is no coincidence",
         "WEAK": f"{lack} a single element of what is around, which may be a coincidence",
@@ -161,22 +190,53 @@ def _reason(
     return f"{_phases(np.flatnonzero(named))}, seen nowhere alone, {said[found]}"
 
 
+def _doubt(unsettled: NDArray[np.bool_], evidence: Evidence) -> str:
+    """Why several elements that are lacking do not settle the phases that are named."""
+    hanging = unsettled & evidence.hangs
+    few = unsettled & ~evidence.has_own & (evidence.lacking == COINCIDENCE)
+    named = hanging if hanging.any() else few if few.any() else unsettled
+    least = int(evidence.lacking[named].min())
+    lacks = f"{_lack(named)} {least} or more elements of what is around"
+    if hanging.any():
+        why = f"{lacks}, but one of them alone decides, since the others are weak in the spectra"
+    elif few.any():
+        no_own = "has no element of its own" if named.sum() == 1 else "have no element of their own"
+        why = f"{no_own}: two elements that vanish at once may be a coincidence"
+    else:
+        why = (
+            f"{lacks}, but the counts would rather have some of them, or the phase may occur alone"
+        )
+    return f"{_phases(np.flatnonzero(named))}, seen nowhere alone, {why}"
+
+
+def _lack(named: NDArray[np.bool_]) -> str:
+    return "lacks" if named.sum() == 1 else "lack"
+
+
 def _phases(index: NDArray[np.int64]) -> str:
     numbers = ", ".join(str(i + 1) for i in index)
     return f"phase{'s' if len(index) > 1 else ''} {numbers}"
 
 
-def _question(
+def question(
     fractions: Array, others: Array, alone: NDArray[np.bool_], elements: Sequence[str]
 ) -> str:
-    """The element whose presence differs most between the two answers."""
+    """The question about the element that differs most between the two answers.
+
+    Parameters
+    ----------
+    fractions, others : ndarray of shape (n_phases, n_elements)
+        Atomic fractions of the answer that is given and of the other one.
+    alone : ndarray of shape (n_phases,), bool
+    elements : sequence of str
+    """
     low, high = np.minimum(fractions, others), np.maximum(fractions, others)
     # An element that one answer lacks decides; else the one that differs most.
     told = np.where((low < LACKING) & (high > PRESENT), 10.0, 1.0) * (high - low)
     told = np.where(alone.all() | ~alone[:, None], told, 0.0)
     phase, element = divmod(int(np.argmax(told)), told.shape[1])
     here, there = 100 * fractions[phase, element], 100 * others[phase, element]
-    return (
-        f"is {elements[element]} present in phase {phase + 1}? This answer has {here:.1f} at%, "
-        f"the other one {there:.1f} at%"
-    )
+    name, number = elements[element], phase + 1
+    lacks = min(here, there) < 100 * LACKING
+    asked = f"is {name} present in" if lacks else f"how much {name} is in"
+    return f"{asked} phase {number}? This answer has {here:.1f} at%, the other one {there:.1f} at%"

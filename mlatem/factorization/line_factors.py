@@ -71,7 +71,7 @@ def fit_factors(
     -----
     Fisher scoring of all unknowns at once, abundances eliminated region by region (Schur
     complement), with damping and projection as in `mlatem.factorization.scoring.fit`. Priors are
-    Gaussian in the logarithms of the factors.
+    Gaussian in the logarithms of the factors, with the errors that sub-shells have in common.
     """
     model = FactorModel.at(data, parts, Unknowns(abundance, weight, log_factor), penalty)
     objective = [model.objective]
@@ -111,8 +111,9 @@ def _step(model: FactorModel, slope: Unknowns, blocks: Blocks, damping: float) -
     cross = np.where(free_a[:, :, None] & free, blocks.cross, 0.0)
     inverse = np.linalg.inv(_damped(blocks.abundance, free_a, damping))
     carried = inverse @ cross
-    prior = np.append(np.zeros(free_w.size), model.precision)
-    reduced = _damped((blocks.shared + np.diag(prior))[None], free[None], damping)[0]
+    information = blocks.shared.copy()
+    information[free_w.size :, free_w.size :] += model.precision
+    reduced = _damped(information[None], free[None], damping)[0]
     reduced = reduced - np.tensordot(cross, carried, axes=((0, 1), (0, 1)))
     right = slope_s - np.einsum("rks,rk->s", carried, slope_a)
     step_s = -np.linalg.solve(reduced, right)

@@ -25,6 +25,7 @@ def merge(
     y_nm: NDArray[np.float64],
     x_nm: NDArray[np.float64],
     attrs: Mapping[str, Any] | None = None,
+    mask: NDArray[np.bool_] | None = None,
 ) -> Factorization:
     """Assemble the abundances of all tiles.
 
@@ -39,6 +40,8 @@ def merge(
         Positions of the map's rows and columns, nm.
     attrs : mapping, optional
         JSON-safe; what the solve itself has to say is added.
+    mask : ndarray of shape (ny, nx), bool, optional
+        True in pixels that are left out.
 
     Raises
     ------
@@ -52,7 +55,8 @@ def merge(
     covariance = np.full((n_pixels, n_phases, n_phases), np.nan, dtype=np.float32)
     deviance = np.zeros(n_pixels, dtype=np.float32)
     unbounded = np.zeros((n_pixels, n_phases), dtype=np.float32)
-    n_unconverged = 0
+    other, other_deviance = np.zeros_like(abundance), np.zeros_like(deviance)
+    has_other, n_unconverged = True, 0
     sums = DominantSums.zero(n_phases, dictionary.energy.size)
     for pixel, part, part_sums in tiles:
         _check_inside(pixel, n_pixels)
@@ -61,6 +65,9 @@ def merge(
         covariance[pixel] = part.covariance
         deviance[pixel] = part.deviance
         unbounded[pixel] = part.unbounded
+        has_other = has_other and part.other is not None
+        if part.other is not None:
+            other[pixel], other_deviance[pixel] = part.other.abundance, part.other.deviance
         n_unconverged += int(np.count_nonzero(~part.converged))
         sums = sums + part_sums
     if np.any(seen != 1):
@@ -73,8 +80,9 @@ def merge(
     smooth = None
     if solution.places is None:
         smooth = smooth_abundances(
-            unbounded.reshape(maps.shape), covariances, solution.spectrum(dictionary)
+            unbounded.reshape(maps.shape), covariances, solution.spectrum(dictionary), mask=mask
         )
+    n_used = n_pixels if mask is None else int(np.count_nonzero(~mask))
     return Factorization(
         dictionary=dictionary,
         coefficient=solution.coefficient,
@@ -91,7 +99,10 @@ def merge(
         leeway=solution.leeway,
         ambiguity=solution.ambiguity,
         abundance_smooth=maps if smooth is None else smooth,
-        attrs=_attrs(attrs or {}, solution, n_unconverged, n_pixels),
+        attrs=_attrs(attrs or {}, solution, n_unconverged, n_used),
+        alternative_abundance=other.reshape(maps.shape) if has_other else None,
+        alternative_deviance=other_deviance.reshape(shape) if has_other else None,
+        mask=mask,
     )
 
 

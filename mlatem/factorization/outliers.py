@@ -174,6 +174,7 @@ def tile_regions_and_outliers(
     *,
     shape: tuple[int, int],
     core: tuple[slice, slice] | None = None,
+    masked: NDArray[np.bool_] | None = None,
 ) -> tuple[tuple[RegionStatistics, ...], OutlierSums]:
     """As `mlatem.factorization.regions.tile_regions`, with pixels that stand out set apart."""
     parts: list[OutlierSums] = []
@@ -187,7 +188,14 @@ def tile_regions_and_outliers(
         parts.append(_block_sums(sum_half, found, scores, search, half=len(parts)))
 
     regions = tile_regions(
-        counts, axes, centroids, plan, shape=shape, core=core, set_apart=set_apart
+        counts,
+        axes,
+        centroids,
+        plan,
+        shape=shape,
+        core=core,
+        set_apart=set_apart,
+        masked=masked,
     )
     zero = OutlierSums.zero(counts.n_energy, len(search.directions))
     return regions, reduce(add, parts, zero)

@@ -9,6 +9,7 @@ from the very fit, so that the number of false alarms is known.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from mlatem.kernels import excess, information
 from mlatem.model import SparseCounts
 
 Array = NDArray[np.float64]
+T = TypeVar("T", np.float32, np.bool_)
 
 #: Sides of the windows over which what is left is summed, pixels.
 WINDOWS = (1, 3, 5, 9)
@@ -66,7 +68,9 @@ class PixelScores:
     """Shape (n_pixels, n_columns); its variance."""
 
 
-def tile_scores(counts: SparseCounts, expected: Expected) -> PixelScores:
+def tile_scores(
+    counts: SparseCounts, expected: Expected, *, masked: NDArray[np.bool_] | None = None
+) -> PixelScores:
     """Scores of the pixels of a tile and its halo; see `tile_tests`."""
     abundance, _ = most_likely(counts, expected.spectrum)
     score = excess.excess_scores(
@@ -80,7 +84,8 @@ def tile_scores(counts: SparseCounts, expected: Expected) -> PixelScores:
     n_phases = len(expected.spectrum)
     grouped = information.alike_channels(np.vstack([expected.spectrum, expected.columns]))
     known = excess.excess_information(grouped[:n_phases], grouped[n_phases:], abundance)
-    return PixelScores(abundance, score - _trend(abundance, score), known)
+    n_pixels = len(score) - (0 if masked is None else int(np.count_nonzero(masked)))
+    return PixelScores(abundance, score - _trend(abundance, score, n_pixels), known)
 
 
 def tile_tests(
@@ -89,6 +94,7 @@ def tile_tests(
     *,
     shape: tuple[int, int],
     core: tuple[slice, slice],
+    masked: NDArray[np.bool_] | None = None,
 ) -> TileTests:
     """Tests of every pixel of a tile for counts beyond the known phases.
 
@@ -101,6 +107,8 @@ def tile_tests(
         Rows and columns of `counts`.
     core : tuple of slice
         The tile within `counts`; its blocks start at its first row and column.
+    masked : ndarray of shape (n_pixels,), bool, optional
+        Pixels of `counts` that are left out: they hold no counts, and have the value 0.
 
     Notes
     -----
@@ -111,7 +119,7 @@ def tile_tests(
     leaves in every pixel of a phase is not rare: scores are taken relative to their trend with the
     shares of the phases over the tile.
     """
-    scores = tile_scores(counts, expected)
+    scores = tile_scores(counts, expected, masked=masked)
     excesses = [
         _best_element(
             _window_sum(scores.score.reshape(*shape, -1), side)[core],
@@ -120,7 +128,11 @@ def tile_tests(
         for side in WINDOWS
     ]
     value = np.stack(excesses).astype(np.float32)
-    return TileTests(value, _block_maxima(value))
+    if masked is None:
+        return TileTests(value, _block_maxima(value))
+    used = ~masked.reshape(shape)[core]
+    value *= used
+    return TileTests(value, _block_maxima(value)[:, _block_maxima(used[None])[0]])
 
 
 def simulated(counts: SparseCounts, expected: Expected, *, seed: int) -> SparseCounts:
@@ -173,11 +185,11 @@ def thresholds(measured: Array, by_chance: Array, *, false_alarm: float) -> Arra
     return result
 
 
-def _trend(abundance: Array, score: Array) -> Array:
+def _trend(abundance: Array, score: Array, n_pixels: int) -> Array:
     """Scores that the shares of the phases explain, by ridge regression over the tile."""
     total = abundance.sum(axis=1, keepdims=True)
     share = abundance / np.maximum(total, 1e-300)
-    moment = share.T @ share + _TREND_PRIOR * len(share) * np.eye(share.shape[1])
+    moment = share.T @ share + _TREND_PRIOR * n_pixels * np.eye(share.shape[1])
     trend: Array = share @ np.linalg.solve(moment, share.T @ score)
     return trend
 
@@ -197,9 +209,9 @@ def _best_element(score: Array, known: Array) -> Array:
     return best
 
 
-def _block_maxima(value: NDArray[np.float32]) -> NDArray[np.float32]:
+def _block_maxima(value: NDArray[T]) -> NDArray[T]:
     _, ny, nx = value.shape
     starts = np.arange(0, ny, BLOCK_PX), np.arange(0, nx, BLOCK_PX)
     rows = np.maximum.reduceat(value, starts[0], axis=1)
-    blocks: NDArray[np.float32] = np.maximum.reduceat(rows, starts[1], axis=2)
+    blocks: NDArray[T] = np.maximum.reduceat(rows, starts[1], axis=2)
     return blocks.reshape(len(value), -1)

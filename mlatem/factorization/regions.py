@@ -124,6 +124,7 @@ def tile_sample(
     *,
     shape: tuple[int, int],
     core: tuple[slice, slice] | None = None,
+    masked: NDArray[np.bool_] | None = None,
 ) -> ScoreSample:
     """Scores of the sampled pixels of a tile.
 
@@ -138,8 +139,10 @@ def tile_sample(
         Rows and columns of `counts`.
     core : tuple of slice, optional
         The tile within `counts`; all of it if there is no halo.
+    masked : ndarray of shape (n_pixels,), bool, optional
+        Pixels of `counts` that are left out; they hold no counts.
     """
-    inner = _core_index(shape, core)
+    inner = _core_index(shape, core, masked)
     sampled = _in_sample(counts.pixel[inner], plan.sample_share, plan.seed)
     features, weight = [], []
     for label_half, _ in _halves(counts, plan):
@@ -189,12 +192,13 @@ def tile_regions(
     set_apart: Callable[[SparseCounts, SparseCounts, NDArray[np.int32]], None] | None = None,
     pattern: NDArray[np.integer] | None = None,
     n_patterns: int = 1,
+    masked: NDArray[np.bool_] | None = None,
 ) -> tuple[RegionStatistics, ...]:
     """Summed spectra of the regions of a tile, one record per thinning; add them up over tiles.
 
     Parameters
     ----------
-    counts, axes, plan, shape, core
+    counts, axes, plan, shape, core, masked
         As in `tile_sample`.
     centroids : ndarray of shape (n_halves, n_regions, n_axes)
         From `place_centroids`.
@@ -213,7 +217,7 @@ def tile_regions(
         Pixels without a count in the labelling half, smoothed, go to the region of the nearest
         empty score.
     """
-    inner = _core_index(shape, core)
+    inner = _core_index(shape, core, masked)
     sums: list[RegionStatistics] = []
     halves = zip(_halves(counts, plan), centroids, strict=True)
     for (label_half, sum_half), half_centroids in halves:
@@ -298,10 +302,15 @@ def _features(
     return features, total
 
 
-def _core_index(shape: tuple[int, int], core: tuple[slice, slice] | None) -> NDArray[np.int64]:
-    """Places, within the padded tile, of the pixels of the tile itself."""
+def _core_index(
+    shape: tuple[int, int],
+    core: tuple[slice, slice] | None,
+    masked: NDArray[np.bool_] | None,
+) -> NDArray[np.int64]:
+    """Places, within the padded tile, of the pixels of the tile itself that are not masked."""
     places = np.arange(shape[0] * shape[1]).reshape(shape)
-    return places.ravel() if core is None else places[core].ravel()
+    inner = places.ravel() if core is None else places[core].ravel()
+    return inner if masked is None else inner[~masked[inner]]
 
 
 def _in_sample(pixel: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:

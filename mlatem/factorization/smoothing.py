@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 from scipy.special import chdtri
 
 from mlatem.kernels import information
@@ -28,6 +29,7 @@ def smooth_abundances(
     spectrum: NDArray[np.float64],
     *,
     band_rows: int | None = None,
+    mask: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32] | None:
     """Abundances averaged over similar neighbours; edges and single pixels that stand out stay.
 
@@ -41,6 +43,8 @@ def smooth_abundances(
         Phase spectra that add up to one.
     band_rows : int, optional
         Rows that are worked on at a time; changes memory, not values.
+    mask : ndarray of shape (ny, nx), bool, optional
+        True in pixels that are left out, as if the map ended there; 0 in the result.
 
     Returns
     -------
@@ -66,7 +70,17 @@ def smooth_abundances(
     for start in range(0, ny, n_rows):
         stop = min(start + n_rows, ny)
         first, last = max(start - HALO, 0), min(stop + HALO, ny)
-        band = _smooth_band(unbounded[first:last], covariance[first:last], empty)
+        rows = slice(first, last)
+        if mask is not None and mask[rows].all():
+            smooth[start:stop] = 0.0
+            continue
+        if mask is None:
+            band = _smooth_band(unbounded[rows], covariance[rows], empty)
+        else:
+            # As at the end of the map, the outermost pixels are repeated outwards.
+            y, x = distance_transform_edt(mask[rows], return_distances=False, return_indices=True)
+            nearby = covariance[rows][y, x]
+            band = _smooth_band(unbounded[rows], nearby, empty, used=~mask[rows])
         smooth[start:stop] = band[start - first : stop - first]
     return smooth
 
@@ -75,6 +89,7 @@ def _smooth_band(
     unbounded: NDArray[np.float32],
     covariance: NDArray[np.float32],
     empty: NDArray[np.float64],
+    used: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
     """All rounds on some rows; a pixel without counts is as well known as one with few."""
     n_phases = unbounded.shape[-1]
@@ -84,12 +99,22 @@ def _smooth_band(
     precise = precise.reshape(averaged.shape)
     precise = np.where(np.isfinite(precise), precise, np.linalg.inv(empty))
     raw = unbounded.astype(np.float64)
-    score = (precise @ raw[..., None])[..., 0]
+    own = precise if used is None else precise * used[..., None, None]
+    score = (own @ raw[..., None])[..., 0]
     limit = 2.0 * float(chdtri(n_phases, _SIGNIFICANCE))
     value, reached = raw, precise
     for radius in _RADII:
-        value, reached = average_alike(value, reached, score, precise, radius, limit)
-    return bounded(value, reached)
+        value, reached = average_alike(value, reached, score, own, radius, limit)
+        if used is not None:
+            value, reached = np.where(used[..., None], value, 0.0), _where_used(reached, used)
+    result = bounded(value, reached)
+    return result if used is None else result * used[..., None]
+
+
+def _where_used(reached: NDArray[np.float64], used: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Information with the unit matrix in pixels that are left out, which have none."""
+    unit = np.eye(reached.shape[-1])
+    return np.where(used[..., None, None], reached, unit)
 
 
 def _mean_of_nine(maps: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -62,3 +62,10 @@ class CompositionSolution:
         """Spectra of the phases, shape (n_phases, n_energy)."""
         own = dictionary.columns if self.phase_columns is None else self.phase_columns
         return weighted_columns(self.coefficient, own)
+
+    def other_spectrum(self, dictionary: Dictionary) -> NDArray[np.float64] | None:
+        """Spectra of the other answer, shape (n_phases, n_energy); None unless both count."""
+        if self.ambiguity is None or not self.ambiguity.has_two_answers:
+            return None
+        own = dictionary.columns if self.phase_columns is None else self.phase_columns
+        return self.ambiguity.other_spectrum(own)

@@ -22,6 +22,7 @@ from mlatem.factorization.factor_errors import factor_errors
 from mlatem.factorization.geometry_class import ambiguity
 from mlatem.factorization.intervals import composition_leeway, in_coefficients
 from mlatem.factorization.number import Neighbours, neighbours
+from mlatem.factorization.other_columns import opened_in_itself
 from mlatem.factorization.own_columns import OwnColumns, with_own_columns
 from mlatem.factorization.pooled import (
     Array,
@@ -106,9 +107,10 @@ def solve_compositions(
     -----
     For each thinning: successive projection on the low-rank region spectra, maximum likelihood,
     successive projection on the fit, then the sparse corner of what the likelihood leaves
-    undetermined, then the mean over what is about as probable. The answers are aligned and their
-    elementwise median is taken, or the most central one where they disagree. Standard deviations
-    are those at the sparse corner. Deterministic.
+    undetermined, then the mean over what is about as probable, less what sparsity has pulled
+    against the counts. The answers are aligned and their elementwise median is taken, or the most
+    central one where they disagree. Standard deviations are those at the sparse corner.
+    Deterministic.
     """
     options = options or settings.Factorize()
     thinnings = _pooled(regions, dictionary)
@@ -141,14 +143,14 @@ def solve_compositions(
     covariance = weight_covariance(thinnings[0], abundance, sparse, constraints)
     line_factors, of_factors = {}, np.zeros_like(covariance)
     if parts is not None and parts.n_factors:
-        errors = factor_errors(thinnings[0], parts, abundance, sparse, log_factor)
+        errors = factor_errors(thinnings[0], parts, abundance, sparse, log_factor, constraints)
         of_factors = errors.covariance()
         line_factors = errors.estimates(parts.names, log_factor)
     covariance = covariance + scatter(weights) + of_factors
     weight = sparse
     if not view.is_alone.all():
-        penalized = _penalized(dictionary)
-        weight = averaged(thinnings, answers, known, columns, penalized, options)
+        pulled, penalized = view.pulled(thinnings[0].spectrum(sparse)), _penalized(dictionary)
+        weight = averaged(thinnings, answers, known, columns, penalized, pulled, options)
     scale = np.broadcast_to(columns.sum(axis=-1), weight.shape)
     n_failed = sum(not answer.converged for answer in answers)
     solution = CompositionSolution(
@@ -159,7 +161,7 @@ def solve_compositions(
         n_carried=n_carried,
         n_rounds=sum(len(answer.loss) for answer in answers),
         converged=n_failed == 0,
-        reason=_reason(n_failed, len(answers), options),
+        reason=_reason(n_failed, len(answers), n_phases, options),
         phase_columns=None if own_columns is None else columns,
         leeway=_leeway(thinnings, weights, scale, options, known, columns, of_factors),
         line_factors=line_factors,
@@ -168,20 +170,22 @@ def solve_compositions(
     if named is not None:
         order = np.argsort(-abundance.sum(axis=0), kind="stable")
         solution = _named(solution, named, costs, order)
+    ordered = _with_order(thinnings[0], order)
+    opened = ambiguity(
+        ordered,
+        abundance[:, order],
+        sparse[order],
+        first.settled,
+        solution.spread_deg,
+        _neighbours(shared, n_phases, n_carried, first.likeliest_loss, options),
+        dictionary,
+        options,
+        view.order(thinnings[0].spectrum(sparse))[order],
+        constraints,
+    )
     solution = replace(
         solution,
-        ambiguity=ambiguity(
-            _with_order(thinnings[0], order),
-            abundance[:, order],
-            sparse[order],
-            first.settled,
-            solution.spread_deg,
-            _neighbours(shared, n_phases, n_carried, first.likeliest_loss, options),
-            dictionary,
-            options,
-            view.order(thinnings[0].spectrum(sparse))[order],
-            constraints,
-        ),
+        ambiguity=opened_in_itself(opened, ordered, solution, dictionary, own_columns, log_factor),
     )
     _check_finite(solution)
     logger.info(
@@ -335,19 +339,25 @@ def _neighbours(
     )
 
 
-def _reason(n_failed: int, n_thinnings: int, options: settings.Factorize) -> str:
+def _reason(n_failed: int, n_thinnings: int, n_phases: int, options: settings.Factorize) -> str:
     if n_failed == 0:
         return ""
     return (
         f"{n_failed} of {n_thinnings} thinnings still moved after {options.max_rounds} rounds a "
-        "fit: raise factorize.max_rounds, or ask for fewer phases"
+        f"fit: raise factorize.max_rounds, {_or_fewer(n_phases)}"
     )
+
+
+def _or_fewer(n_phases: int) -> str:
+    """What else to do where a fit fails: one phase cannot be made fewer."""
+    return "or ask for fewer phases" if n_phases > 1 else "or check the dictionary's columns"
 
 
 def _check_finite(solution: CompositionSolution) -> None:
     for name in ("coefficient", "coefficient_covariance", "loss", "spread_deg"):
         if not np.all(np.isfinite(getattr(solution, name))):
+            fewer = "ask for fewer phases, or " if solution.n_phases > 1 else ""
             raise ConvergenceError(
                 f"the compositions of {solution.n_phases} phases ended in {name} that is not "
-                "finite: ask for fewer phases, or check the dictionary's columns"
+                f"finite: {fewer}check the dictionary's columns"
             )

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 from mlatem import settings
 from mlatem.factorization.solution import CompositionSolution
 from mlatem.model import Ambiguity, Decision, Verdict
+from mlatem.model.prior_conflicts import OF_ALL
 from mlatem.model.verdict import Status
 
 #: Thinnings that disagree by more caught most wrong answers on simulated specimens.
@@ -18,8 +20,6 @@ _NAMED_FACTORS = 4
 _MEANING = {
     "PURE": "every phase occurs alone somewhere: its composition is that of places without the "
     "others",
-    "CORNER": "phases that nowhere occur alone are told from what is around them by elements that "
-    "they lack",
     "WEAK": "what a phase that nowhere occurs alone shares with what is around it rests on a "
     "single element",
     "OPEN": "the counts allow other compositions too: see both answers in the report",
@@ -32,8 +32,15 @@ _STATUS: dict[str, Status] = {
 }
 
 
-def decisions(solution: CompositionSolution, options: settings.Factorize) -> tuple[Decision, ...]:
-    """The number of phases, and why."""
+def decisions(
+    solution: CompositionSolution,
+    options: settings.Factorize,
+    priors: Mapping[str, Sequence[str]] | None = None,
+) -> tuple[Decision, ...]:
+    """The number of phases and how they lie, and why.
+
+    Priors are what is known of each named phase, in words (`prior_conflicts.in_words`).
+    """
     reason = f"given; the pooled spectra carry {solution.n_carried} above the noise"
     if options.n_phases == "auto":
         reason = (
@@ -41,7 +48,7 @@ def decisions(solution: CompositionSolution, options: settings.Factorize) -> tup
             "rank: a solid solution without end members counts as two"
         )
     noun = "phase" if solution.n_phases == 1 else "phases"
-    decided = () if solution.ambiguity is None else (_geometry(solution.ambiguity),)
+    decided = () if solution.ambiguity is None else (_geometry(solution.ambiguity, priors or {}),)
     return (
         *_names(solution),
         Decision(
@@ -55,7 +62,7 @@ def decisions(solution: CompositionSolution, options: settings.Factorize) -> tup
     )
 
 
-def _geometry(opened: Ambiguity) -> Decision:
+def _geometry(opened: Ambiguity, priors: Mapping[str, Sequence[str]]) -> Decision:
     """Which reading of the map was taken, and what would settle it."""
     alone = [str(phase + 1) for phase in range(len(opened.is_alone)) if opened.is_alone[phase]]
     if opened.is_alone.all():
@@ -65,11 +72,14 @@ def _geometry(opened: Ambiguity) -> Decision:
     else:
         choice = "no phase occurs alone (embedded)"
     settle = f". To settle: {opened.question}" if opened.question else ""
+    told = "; ".join(f"{name}: {', '.join(words)}" for name, words in priors.items() if name)
+    known = f", with what is known beforehand ({told})" if told else ""
+    by = " in the priors" if priors.get(OF_ALL) else ""
     return Decision(
         _STAGE,
         f"{opened.geometry_class}: {choice}",
-        f"{opened.reason}{settle}",
-        "column geometry, factorize.geometry",
+        f"{opened.reason}{by}{known}{settle}",
+        "column priors, column geometry, factorize.geometry",
     )
 
 
@@ -79,7 +89,8 @@ def _openness(opened: Ambiguity) -> Verdict:
     if opened.is_given:
         message = f"{opened.reason}; by itself, the map would be {opened.geometry_class}"
     else:
-        message = f"{opened.geometry_class}: {_MEANING[opened.geometry_class]}{settle}"
+        meaning = _MEANING.get(opened.geometry_class, opened.reason)
+        message = f"{opened.geometry_class}: {meaning}{settle}"
     return Verdict(
         "geometry",
         float(100 * opened.purity.min()),

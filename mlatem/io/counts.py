@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mlatem.errors import InputError
 from mlatem.io.ahead import ahead
+from mlatem.io.cut_views import BinnedCounts, CroppedCounts
 from mlatem.io.layout import plan_layout, shard_regions
 from mlatem.io.signals import RawSignals
 from mlatem.io.views import AxisView, HdfArray
@@ -170,7 +171,7 @@ def _band_rows(image: SpectrumImage) -> int | None:
     """Rows to read of a file at a time, whole chunks of them; None where counts are in memory."""
     counts: Any = image.counts
     chunk_rows = 1
-    while isinstance(counts, AxisView):
+    while isinstance(counts, AxisView | CroppedCounts | BinnedCounts):
         counts = counts.array
     if isinstance(counts, HdfArray) and counts is image.counts:
         chunk_rows = counts.chunks[0] if counts.chunks else 1

@@ -107,7 +107,8 @@ def to_hyperspy(
     -------
     hyperspy.api.signals.Signal1D
         Of the signal type that eXSpy adds (EDSTEMSpectrum, EELSSpectrum) where that is installed,
-        with HyperSpy's metadata tree and the vendor's.
+        with HyperSpy's metadata tree and the vendor's. Where pixels are left out,
+        `metadata.MLATEM.navigation_mask` is what its `decomposition` takes under that name.
 
     Raises
     ------

@@ -26,6 +26,7 @@ from mlatem.model import Acquisition, SpectrumImage
 SCHEMA = "mlatem-hspy/1"
 _GROUP = "MLATEM"
 _DETECTORS = "detector_spectra"
+_MASK = "mask"
 
 
 def write_record(
@@ -68,6 +69,8 @@ def record_image(
         "details": dict(image.attrs),
     }
     group = _write(data, values, (image.y_nm, image.x_nm, image.energy))
+    if image.mask is not None:
+        group.create_dataset(_MASK, data=image.mask)
     if spectra is not None:
         group.create_dataset(_DETECTORS, data=spectra.to_numpy())
         group[_DETECTORS].attrs["names"] = json.dumps(spectra["detector"].to_numpy().tolist())
@@ -92,7 +95,7 @@ def _write(
 
 
 def read_record(file: h5py.File, name: str) -> dict[str, Any] | None:
-    """The record of a signal: its values, `axes` and `detector_spectra` where it has them.
+    """The record of a signal: its values, `axes`, `mask` and `detector_spectra` where it has them.
 
     None where there is no record, or none that holds.
 
@@ -110,6 +113,8 @@ def read_record(file: h5py.File, name: str) -> dict[str, Any] | None:
         return None
     axes = [np.asarray(group[f"axis-{index}"]) for index in range(signal["data"].ndim)]
     found = {**json.loads(group.attrs["values"]), "axes": axes}
+    if _MASK in group:
+        found[_MASK] = np.asarray(group[_MASK])
     if _DETECTORS in group:
         spectra = group[_DETECTORS]
         found[_DETECTORS] = detector_spectra(json.loads(spectra.attrs["names"]), spectra[:])
@@ -148,6 +153,7 @@ def restored_image(
         technique=record["technique"],
         acquisition=Acquisition.from_attrs(record["acquisition"]),
         name=record["name"],
+        mask=record.get(_MASK),
         attrs={**record["details"], **(pixels if keep_axes else {})},
     )
     return restored if keep_axes else replace(restored, y_nm=y_nm, x_nm=x_nm, energy=energy)

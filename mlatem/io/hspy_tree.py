@@ -39,7 +39,8 @@ def metadata_of_image(image: SpectrumImage) -> dict[str, Any]:
     """HyperSpy's tree of a spectrum image.
 
     It is the tree that came with the raw file. Acquisition values that it lacks, or that the user
-    corrected, are put in; assumed ones are not.
+    corrected, are put in; assumed ones are not. Pixels that are left out are
+    `MLATEM.navigation_mask`, the name under which HyperSpy's `decomposition` takes it.
     """
     stored = image.attrs.get("hyperspy_metadata")
     tree: dict[str, Any] = loads(stored) if stored else {}
@@ -61,7 +62,7 @@ def metadata_of_image(image: SpectrumImage) -> dict[str, Any]:
         for key, text in (("date", day), ("time", clock)):
             if text:
                 _put(tree, ("General", key), Value(text, acquisition["date"].origin))
-    return tree
+    return tree if image.mask is None else {**tree, "MLATEM": {"navigation_mask": image.mask}}
 
 
 def axes_of_image(image: SpectrumImage) -> list[dict[str, Any]]:

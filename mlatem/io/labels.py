@@ -12,6 +12,7 @@ import xarray as xr
 
 from mlatem.io.datasets import json_safe
 from mlatem.io.exact_json import compress, expand
+from mlatem.io.layout import plan_layout
 from mlatem.io.signals import RawSignals
 from mlatem.model import Acquisition, SpectrumImage
 
@@ -24,18 +25,27 @@ SPLIT_GROUPS = {"edxs_detectors": "detector", "edxs_frames": "frame"}
 DETECTOR = "detector"
 #: Variable of the X-ray map's group: sum spectrum of each detector (detector, energy).
 DETECTOR_SPECTRA = "detector_spectra"
+#: Variable of a spectrum image's group: True in pixels that are left out.
+MASK = "mask"
+_MASK_ATTRS = {"units": "1", "long_name": "pixels that are left out"}
 #: Variable of the first survey image, whatever the detector; `long_name` tells which it was.
 SURVEY_VARIABLE = "haadf"
 
 
 def spectrum_frame(image: SpectrumImage) -> xr.Dataset:
-    """Coordinates and attributes of a spectrum image, without its counts."""
+    """Coordinates, mask and attributes of a spectrum image, without its counts."""
     spectral = (
         ("photon energy", image.energy_unit)
         if image.technique == "edxs"
         else ("energy loss", image.energy_unit)
     )
+    masks = {}
+    if image.mask is not None:
+        # Chunks like the shards of the counts, with which it is opened.
+        layout = {"chunks": plan_layout(image.shape).shards[:2]}
+        masks[MASK] = xr.Variable(("y", "x"), image.mask, _MASK_ATTRS, layout)
     return xr.Dataset(
+        masks,
         coords={
             "y": ("y", np.asarray(image.y_nm), {"units": "nm", "long_name": "row position"}),
             "x": ("x", np.asarray(image.x_nm), {"units": "nm", "long_name": "column position"}),
@@ -106,6 +116,7 @@ def image_from_frame(frame: xr.Dataset, counts: Any) -> SpectrumImage:
     """The inverse of `spectrum_frame`, with the counts given."""
     technique = frame.attrs["technique"]
     spectral = "energy" if technique == "edxs" else "energy_loss"
+    mask = frame[MASK].transpose("y", "x", missing_dims="ignore") if MASK in frame else None
     return SpectrumImage(
         counts=counts,
         energy=np.asarray(frame[spectral].values, dtype=float),
@@ -115,6 +126,7 @@ def image_from_frame(frame: xr.Dataset, counts: Any) -> SpectrumImage:
         acquisition=Acquisition.from_attrs(frame.attrs["acquisition"]),
         name=frame.attrs["name"],
         attrs=frame.attrs["details"],
+        mask=None if mask is None else mask.to_numpy().astype(bool),
     )
 
 

@@ -134,6 +134,11 @@ def _dumped(region: Any, folder: Path) -> Any:
 
 
 def _check_library(shared: Priors, path: Path) -> None:
+    if shared.geometry is not None:
+        raise ConfigError(
+            f"{path}: geometry {shared.geometry!r} stands in a library, but is that of one map: "
+            "write it into the priors of the dataset"
+        )
     for name, prior in shared.phases.items():
         if prior.regions != PhasePlaces() or prior.like is not None or shared.library:
             raise ConfigError(

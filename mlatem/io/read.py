@@ -243,5 +243,6 @@ def _joined(opened: Sequence[RawSignals]) -> RawSignals:
         holds="; ".join(s.holds for s in opened if s.holds),
         detector_spectra=with_xrays.detector_spectra if with_xrays else None,
         splits=with_xrays.splits if with_xrays else (),
+        frames=with_xrays.frames if with_xrays else None,
         n_frames=with_xrays.n_frames if with_xrays else None,
     )

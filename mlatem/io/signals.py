@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from mlatem.errors import InputError, ReadError
 from mlatem.io.identity import Identity
@@ -34,6 +35,25 @@ class Split:
     def images(self, image: SpectrumImage) -> list[SpectrumImage]:
         """The parts as spectrum images on the grid of the map."""
         return [replace(image, counts=part) for part in self.parts]
+
+
+#: By how many rows and columns each frame is moved; None for one that is left out.
+Moves = Sequence[tuple[int, int] | None]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of an X-ray map, one by one, and summed after each was moved."""
+
+    n_frames: int
+    totals_of: Callable[[int], NDArray[np.int64]]
+    """Counts of the pixels (ny, nx) of a frame, from 0."""
+    moved: Callable[[Moves], Any]
+    """Counts of shape (ny, nx, n_energy), lazy, of the frames as they were moved: event by event,
+    without interpolation. What leaves the map is lost, what is not covered holds no counts."""
+    image_of: Callable[[int], NDArray[Any]] | None = None
+    """Electron image (ny, nx) that was recorded with a frame; None where there is none."""
+    image_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +81,8 @@ class RawSignals:
     the file does not tell detectors apart."""
     splits: tuple[Split, ...] = ()
     """Detectors and frames of the X-ray map, where they were asked for and the file has them."""
+    frames: Frames | None = None
+    """Those that are summed in the X-ray map, where the file tells several apart."""
     n_frames: int | None = None
     """Frames that the file tells apart; None where it knows only their sum."""
     holds: str = ""

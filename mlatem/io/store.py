@@ -9,7 +9,7 @@ Groups: `edxs`, `eels_core`, `eels_lowloss` with `counts`, on request `edxs_dete
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from numpy.typing import NDArray
 
 from mlatem.errors import StoreError
 from mlatem.io import labels
@@ -28,6 +29,9 @@ from mlatem.io.write_counts import Progress, write_counts, write_split
 from mlatem.model import SpectrumImage
 from mlatem.settings import Convert
 
+#: Gives an X-ray map with the mask and the attributes that the counts of its pixels suggest.
+Review = Callable[[SpectrumImage, NDArray[np.int64]], SpectrumImage]
+
 _logger = logging.getLogger(__name__)
 
 
@@ -37,6 +41,7 @@ def write_store(
     *,
     settings: Convert | None = None,
     progress: Progress | None = None,
+    review: Review | None = None,
 ) -> None:
     """Write signals as a store, shard by shard, whole or not at all.
 
@@ -51,6 +56,9 @@ def write_store(
     settings : settings.Convert, optional
     progress : callable, optional
         Called with the number of finished and of all shards.
+    review : callable, optional
+        Called with the X-ray map and the counts of its pixels, shape (ny, nx), when they have been
+        written: gives the map with the mask and the attributes to store.
 
     Raises
     ------
@@ -78,7 +86,12 @@ def write_store(
             portable = labels.with_portable_names(frame)
             portable.to_zarr(partial, group=group, mode="a", consolidated=False, zarr_format=3)
         for group, image in zip(signals.group_names, signals.spectrum_images, strict=True):
-            whole = write_counts(root, group, signals, image, progress)
+            is_reviewed = review is not None and image is signals.xray_map
+            totals = np.zeros(image.shape[:2], dtype=np.int64) if is_reviewed else None
+            whole = write_counts(root, group, signals, image, progress, totals)
+            if review is not None and totals is not None:
+                frame = labels.spectrum_frame(review(image, totals))
+                frame.to_zarr(partial, group=group, mode="a", consolidated=False, zarr_format=3)
             for split in signals.splits if image is signals.xray_map else ():
                 write_split(root, split, signals, image, whole, progress)
         # Written last: their presence says that the store is complete.

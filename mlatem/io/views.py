@@ -22,6 +22,7 @@ from mlatem.io.event_streams import (
     row_starts,
 )
 from mlatem.io.hdf5_chunks import read_chunks
+from mlatem.io.signals import Moves
 from mlatem.kernels.events import add_events, events_per_pixel
 
 
@@ -130,10 +131,29 @@ class StreamCube:
         self._row_starts = tuple(
             row_starts(stream, shape[0] * n_frames, shape[1]) for stream in streams
         )
-        per_pixel = np.zeros(shape[:2], dtype=np.int64)
-        for rows, events in self._pieces(0, shape[0]):
-            events_per_pixel(events, NEXT_PIXEL, per_pixel[rows].reshape(-1))
-        self.dtype: np.dtype[Any] = np.min_scalar_type(int(per_pixel.max(initial=0)))
+        self._moves: Moves = ((0, 0),) * n_frames
+        self.dtype: np.dtype[Any] = np.min_scalar_type(int(self.pixel_totals().max(initial=0)))
+
+    def pixel_totals(self) -> NDArray[np.int64]:
+        """Counts of every pixel, shape (ny, nx)."""
+        ny, nx = self.shape[:2]
+        total = np.zeros((ny, nx), dtype=np.int64)
+        for move, rows, events in self._pieces(0, ny):
+            piece = np.zeros((rows.stop - rows.start, nx), dtype=np.int64)
+            events_per_pixel(events, NEXT_PIXEL, piece.reshape(-1))
+            here, there = overlap(move[1], nx)
+            total[rows, here] += piece[:, there]
+        return total
+
+    def moved(self, moves: Moves) -> StreamCube:
+        """The counts with each frame moved by so many rows and columns, None to leave it out.
+
+        What leaves the map is lost; nothing is interpolated.
+        """
+        view = copy.copy(self)
+        view._moves = tuple(moves)
+        view.dtype = np.min_scalar_type(int(view.pixel_totals().max(initial=0)))
+        return view
 
     @property
     def totals(self) -> list[int]:
@@ -160,6 +180,7 @@ class StreamCube:
         if frames is not None:
             rows = slice(frames.start * self.shape[0], frames.stop * self.shape[0] + 1)
             view._row_starts = tuple(starts[rows] for starts in view._row_starts)
+            view._moves = self._moves[frames.start : frames.stop]
         return view
 
     @property
@@ -175,20 +196,37 @@ class StreamCube:
         block = np.zeros((y1 - y0, x1 - x0, c1 - c0), dtype=self.dtype)
         if block.size == 0:
             return block
-        for rows, events in self._pieces(y0, y1):
+        for move, rows, events in self._pieces(y0, y1):
             part = block[rows.start - y0 : rows.stop - y0]
-            add_events(events, NEXT_PIXEL, self.shape[1], part, x0, c0)
+            add_events(events, NEXT_PIXEL, self.shape[1], part, x0 - move[1], c0)
         return block
 
-    def _pieces(self, y0: int, y1: int) -> Iterator[tuple[slice, NDArray[np.uint16]]]:
-        """Events of some rows of all streams and frames, a few whole rows at a time."""
+    def _pieces(
+        self, y0: int, y1: int
+    ) -> Iterator[tuple[tuple[int, int], slice, NDArray[np.uint16]]]:
+        """Events of some rows of all streams and frames, a few whole rows at a time.
+
+        With the move of the frame, and the rows where they come to lie.
+        """
+        ny = self.shape[0]
         for stream, starts in zip(self._streams, self._row_starts, strict=True):
-            for begin in range(0, len(starts) - 1, self.shape[0]):
-                for first, last, events in row_pieces(stream, starts, begin + y0, begin + y1):
-                    yield slice(first - begin, last - begin), events
+            for frame, move in enumerate(self._moves):
+                if move is None:
+                    continue
+                begin, dy = frame * ny, move[0]
+                source = begin + max(y0 - dy, 0), begin + min(y1 - dy, ny)
+                for first, last, events in row_pieces(stream, starts, *source):
+                    yield move, slice(first - begin + dy, last - begin + dy), events
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:, :, :], dtype=dtype)
+
+
+def overlap(move: int, size: int) -> tuple[slice, slice]:
+    """Where an axis is covered by itself when it is moved, and the part of it that comes there."""
+    first = min(max(move, 0), size)
+    here = slice(first, max(size + min(move, 0), first))
+    return here, slice(here.start - move, here.stop - move)
 
 
 def _is_plain(region: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from mlatem.errors import StoreError
@@ -26,10 +27,12 @@ def write_counts(
     signals: RawSignals,
     image: SpectrumImage,
     progress: Progress | None,
+    pixel_totals: NDArray[Any] | None = None,
 ) -> Any:
     """Write counts as they are checked; again from the start where a later count needs more bits.
 
-    Returns the array. Most maps have small counts in every part: what the first block needs is
+    Returns the array, and puts the counts of every pixel into `pixel_totals` (ny, nx) if it is
+    given. Most maps have small counts in every part: what the first block needs is
     right for all.
     """
     n_shards = n_shards_of(image.shape)
@@ -38,6 +41,8 @@ def write_counts(
     for region, block, summary in checked_blocks(signals, image):
         if array is None:
             array = _create_counts(root, group, image, summary.dtype)
+        if pixel_totals is not None:
+            pixel_totals[region[:2]] = block.sum(axis=2, dtype=pixel_totals.dtype)
         if array.dtype != summary.dtype:
             continue
         array[region] = block

@@ -75,6 +75,30 @@ def add_image(words, step, total, n_values):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def add_totals(words, step, total):  # type: ignore[no-untyped-def]
+    """Add the number of counts of every pixel in a stretch of the stream.
+
+    Parameters
+    ----------
+    words, step
+        As for `add_counts`.
+    total : ndarray of shape (ny, nx), int64
+        Changed in place.
+    """
+    n_rows, n_columns = total.shape
+    row, column = -1, -1
+    for word in words:
+        kind, value = word >> 12, np.int64(word & 0xFFF)
+        if kind == COUNT:
+            if 0 <= row < n_rows and 0 <= column < n_columns:
+                total[row, column] += 1
+        elif kind == COLUMN:
+            column = value // step[1]
+        elif kind == ROW:
+            row, column = value // step[0], -1
+
+
+@njit(cache=True, nogil=True)
 def tally(words, step, shape):  # type: ignore[no-untyped-def]
     """What a stretch of the stream holds.
 

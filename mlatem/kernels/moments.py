@@ -82,6 +82,43 @@ def sparse_moment(pointer, channel, count, totals, n_energy):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
+def moment_times(pointer, channel, count, totals, vectors):  # type: ignore[no-untyped-def]
+    """Sum over pixels of y (y^T V) / g: the product of the moment with columns V, without it.
+
+    Parameters
+    ----------
+    pointer : ndarray of shape (n_pixels + 1,), int64
+    channel : ndarray of shape (n_events,), uint16
+    count : ndarray of shape (n_events,), unsigned
+    totals : ndarray of shape (n_pixels,), int64
+    vectors : ndarray of shape (n_energy, n_vectors), float64
+        V, contiguous.
+
+    Returns
+    -------
+    product : ndarray of shape (n_energy, n_vectors), float64
+    """
+    n_vectors = vectors.shape[1]
+    product = np.zeros(vectors.shape)
+    along = np.empty(n_vectors)
+    for p in range(len(totals)):
+        if totals[p] == 0:
+            continue
+        along[:] = 0.0
+        for e in range(pointer[p], pointer[p + 1]):
+            row = vectors[channel[e]]
+            value = np.float64(count[e])
+            for k in range(n_vectors):
+                along[k] += value * row[k]
+        for e in range(pointer[p], pointer[p + 1]):
+            row = product[channel[e]]
+            value = np.float64(count[e]) / np.float64(totals[p])
+            for k in range(n_vectors):
+                row[k] += value * along[k]
+    return product
+
+
+@njit(cache=True, nogil=True)
 def mirror(matrix):  # type: ignore[no-untyped-def]
     """Copy the part above the diagonal to the part below, in place.
 

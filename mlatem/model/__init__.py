@@ -16,7 +16,12 @@ from mlatem.model.phase_table import PhaseTable
 from mlatem.model.pixel_maps import PixelMaps
 from mlatem.model.rare_search import RareSearch
 from mlatem.model.spectrum_image import SpectrumImage
-from mlatem.model.statistics import RefinementStatistics, RegionStatistics, TileStatistics
+from mlatem.model.statistics import (
+    RefinementStatistics,
+    RegionStatistics,
+    StreamedMoment,
+    TileStatistics,
+)
 from mlatem.model.verdict import Decision, Verdict
 
 __all__ = [
@@ -44,6 +49,7 @@ __all__ = [
     "RegionStatistics",
     "SparseCounts",
     "SpectrumImage",
+    "StreamedMoment",
     "TileStatistics",
     "Value",
     "Verdict",

@@ -45,6 +45,9 @@ class Ambiguity:
     """Shape (n_phases, n_phases), not negative; [p, m]: the same, put into p."""
     alternative_coefficient: NDArray[np.float64]
     """Shape (n_phases, n_columns); the other answer, its phases in the order of the answer's."""
+    alternative_scale: NDArray[np.float64]
+    """Shape (n_phases, n_columns); counts of each column for a coefficient of one in the other
+    answer: its phases absorb in themselves, and so otherwise than those of the answer."""
     fewer_coefficient: NDArray[np.float64]
     """Shape (n_phases - 1, n_columns); the answer with a phase less; empty for one phase."""
     more_coefficient: NDArray[np.float64]
@@ -52,6 +55,34 @@ class Ambiguity:
     order_deviance: NDArray[np.float64]
     """Shape (3,); Poisson deviance of the pooled spectra with a phase less, as many, and a phase
     more; NaN where there is no such answer."""
+
+    @property
+    def has_two_answers(self) -> bool:
+        """Whether the other answer counts as much as the one that is given."""
+        return self.geometry_class == "OPEN" and not self.is_given
+
+    def other_columns(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Columns of the other answer from those of the answer.
+
+        Parameters
+        ----------
+        columns : ndarray of shape (n_columns, n_energy) or (n_phases, n_columns, n_energy)
+
+        Returns
+        -------
+        ndarray of shape (n_phases, n_columns, n_energy)
+        """
+        unit = columns / columns.sum(axis=-1, keepdims=True)
+        return np.asarray(unit * self.alternative_scale[:, :, None])
+
+    def other_spectrum(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Spectra of the other answer, which add up to one, (n_phases, n_energy).
+
+        From the columns of the answer, as `other_columns`.
+        """
+        own = self.other_columns(columns)
+        other = np.einsum("kj,kje->ke", self.alternative_coefficient, own)
+        return np.asarray(other / other.sum(axis=1, keepdims=True))
 
     def to_variables(self) -> dict[str, tuple[tuple[str, ...], NDArray[Any]]]:
         """The arrays under the names of the labelled form, with their dimensions."""
@@ -82,6 +113,7 @@ class Ambiguity:
             "mixing_low": square,
             "mixing_high": square,
             "alternative_coefficient": (n_phases, n_columns),
+            "alternative_scale": (n_phases, n_columns),
         }
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
@@ -97,6 +129,7 @@ _DIMENSIONS = {
     "mixing_low": ("phase", "phase_2"),
     "mixing_high": ("phase", "phase_2"),
     "alternative_coefficient": ("phase", "column"),
+    "alternative_scale": ("phase", "column"),
     "fewer_coefficient": ("phase_fewer", "column"),
     "more_coefficient": ("phase_more", "column"),
     "order_deviance": ("order",),

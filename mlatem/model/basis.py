@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from mlatem.errors import InputError
 
 _SCHEMA = "mlatem-basis/1"
+
+#: Axes whose eigenvalue lies below so many times the edge may be noise.
+CERTAIN_STRENGTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,9 @@ class Basis:
     edge_in_span: float
     """NaN without a dictionary."""
     edge_residual: float
+    n_rare: int = 0
+    """How many of the last axes are of elements that only few pixels hold: they were found by
+    these pixels, not by the edge."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -56,10 +62,29 @@ class Basis:
         return len(self.axes)
 
     @property
+    def is_uncertain(self) -> NDArray[np.bool_]:
+        """Shape (rank,); axes so near to the noise edge that they may be noise."""
+        near: NDArray[np.bool_] = self.eigenvalue < CERTAIN_STRENGTH * self.edge
+        near[self.rank - self.n_rare :] = False
+        return near
+
+    def without_rare(self) -> Basis:
+        """The axes that stand above the noise edge."""
+        common = slice(0, self.rank - self.n_rare)
+        arrays = ("axes", "eigenvalue", "edge", "in_span")
+        return replace(self, **{name: getattr(self, name)[common] for name in arrays}, n_rare=0)
+
+    @property
     def spectra(self) -> NDArray[np.float64]:
         """The axes as spectra in counts, shape (rank, n_energy); 0 in channels without counts."""
         used = self.weights > 0
         return np.where(used, self.axes / np.where(used, self.weights, 1.0), 0.0)
+
+    @property
+    def root_per_score(self) -> NDArray[np.float64]:
+        """Shape (rank,); the scores of a pixel times these add up to the root of its counts."""
+        sums: NDArray[np.float64] = self.spectra.sum(axis=1)
+        return sums
 
     def validate(self) -> None:
         """Check shapes and that the axes are orthonormal.
@@ -78,6 +103,8 @@ class Basis:
         for name in ("eigenvalue", "edge", "in_span"):
             if getattr(self, name).shape != (self.rank,):
                 raise InputError(f"basis: expected one {name} per axis")
+        if not 0 <= self.n_rare < self.rank:
+            raise InputError(f"basis: {self.n_rare} of {self.rank} axes are rare")
         if not np.allclose(self.axes @ self.axes.T, np.eye(self.rank), atol=1e-6):
             raise InputError("basis: the axes are not orthonormal")
 
@@ -90,12 +117,18 @@ class Basis:
                 "eigenvalue": (("axis",), self.eigenvalue),
                 "edge": (("axis",), self.edge),
                 "in_span": (("axis",), self.in_span.astype(np.uint8)),
+                "is_uncertain": (("axis",), self.is_uncertain.astype(np.uint8)),
+                "root_per_score": (("axis",), self.root_per_score),
                 "scree_in_span": (("order_in_span",), self.scree_in_span),
                 "scree_residual": (("order_residual",), self.scree_residual),
                 "edge_of_scree": (("part",), np.array([self.edge_in_span, self.edge_residual])),
             },
             coords={"energy": ("energy", self.energy)},
-            attrs={"basis_schema": _SCHEMA, "n_pixels": int(self.n_pixels)},
+            attrs={
+                "basis_schema": _SCHEMA,
+                "n_pixels": int(self.n_pixels),
+                "n_rare": int(self.n_rare),
+            },
         )
 
     @classmethod
@@ -119,6 +152,7 @@ class Basis:
             in_span=dataset["in_span"].values.astype(bool),
             energy=dataset["energy"].values,
             n_pixels=int(dataset.attrs["n_pixels"]),
+            n_rare=int(dataset.attrs.get("n_rare", 0)),
             edge_in_span=float(edge_in_span),
             edge_residual=float(edge_residual),
         )

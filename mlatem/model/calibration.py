@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from mlatem.errors import InputError
 from mlatem.model.acquisition import Origin
 from mlatem.model.factor_table import FactorTable
 from mlatem.model.identification import Identification
+from mlatem.model.line_names import subshell_covariance
 from mlatem.model.verdict import Decision, Verdict
 
 
@@ -85,6 +86,9 @@ class Calibration:
     line_factor_prior: Mapping[str, float] = field(default_factory=dict)
     """Standard deviations of the logarithms of line factors before the data were seen. One that is
     not here is taken as it is; the others are fitted again with the phases."""
+    line_factor_common: Mapping[str, float] = field(default_factory=dict)
+    """Part of `line_factor_prior` that a sub-shell has in common with the others of its family; 0
+    if it is not here."""
     offset_gain_correlation: float | None = None
     """Of the uncertainties of offset and gain; None where not both were fitted."""
     resolution_ev: Estimate | None = None
@@ -129,6 +133,24 @@ class Calibration:
     def factors(self) -> dict[str, float]:
         """Values of the line factors."""
         return {name: factor.value for name, factor in self.line_factors.items()}
+
+    def line_factor_covariance(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """Covariance of the logarithms of line factors before the data were seen.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Of `line_factor_prior`.
+
+        Returns
+        -------
+        covariance : ndarray of shape (n_names, n_names)
+        """
+        return subshell_covariance(
+            names,
+            np.array([self.line_factor_prior[name] for name in names]),
+            np.array([self.line_factor_common.get(name, 0.0) for name in names]),
+        )
 
     def validate(self) -> None:
         """Check elements, window and composition.

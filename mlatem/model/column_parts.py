@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ class ColumnParts:
     """Parts of the columns of every phase, and the factors on them, which all phases share.
 
     A column is the sum of its parts, each times its factor. The logarithm of a factor is known
-    beforehand to be zero within its standard deviation.
+    beforehand to be zero within its standard deviation, and so are their common errors.
     """
 
     spectrum: Array
@@ -29,8 +29,8 @@ class ColumnParts:
     """Shape (n_parts,); the factor on each part, -1 where there is none."""
     names: tuple[str, ...] = ()
     """Of the factors: element and sub-shell, "Pt M5"."""
-    log_sigma: tuple[float, ...] = ()
-    """Prior standard deviations of the factors' logarithms."""
+    log_covariance: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """Shape (n_factors, n_factors); of the factors' logarithms before the data were seen."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -83,10 +83,11 @@ class ColumnParts:
                 f"{n_parts} parts of columns, but {len(self.column)} columns and "
                 f"{len(self.factor)} factors: expected one of each for a part"
             )
-        if len(self.names) != len(self.log_sigma) or np.any(self.factor >= len(self.names)):
+        n_factors = len(self.names)
+        if self.log_covariance.shape != (n_factors, n_factors) or np.any(self.factor >= n_factors):
             raise InputError(
-                f"parts of columns name factor {self.factor.max()}, but {len(self.names)} names "
-                f"and {len(self.log_sigma)} standard deviations are given"
+                f"parts of columns name factor {self.factor.max()}, but {n_factors} names and a "
+                f"covariance of shape {self.log_covariance.shape} are given"
             )
         if not np.array_equal(np.unique(self.column), np.arange(self.n_columns)):
             raise InputError("a column has no part: give at least one for each")

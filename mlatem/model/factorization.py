@@ -27,6 +27,19 @@ _LEEWAY = {
     "best": ("freed_best", ("thinning", "freed")),
 }
 
+#: Variables of the labelled form that are NaN in masked pixels, and zero in the record.
+_MASKED = (
+    "abundance",
+    "abundance_smooth",
+    "deviance",
+    "alternative_abundance",
+    "alternative_deviance",
+)
+
+
+#: Maps that a factorisation may lack.
+_OPTIONAL = ("abundance_smooth", "alternative_abundance", "alternative_deviance")
+
 
 @dataclass(frozen=True)
 class Factorization:
@@ -69,6 +82,14 @@ class Factorization:
     abundance_smooth: NDArray[np.float32] | None = None
     """Shape (ny, nx, n_phases); averaged over similar neighbours, expected counts. Nearer to the
     truth than `abundance` where a neighbourhood is uniform, but without standard deviations."""
+    alternative_abundance: NDArray[np.float32] | None = None
+    """Shape (ny, nx, n_phases); by the other answer, expected counts; None where one answer is
+    given only. Its compositions are `ambiguity.alternative_coefficient`."""
+    alternative_deviance: NDArray[np.float32] | None = None
+    """Shape (ny, nx); of the other answer."""
+    mask: NDArray[np.bool_] | None = None
+    """Shape (ny, nx); True in pixels that are left out, None where all are used. They have zeros
+    in all maps of this record, so that they weigh nothing in sums, and NaN in the labelled form."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -77,6 +98,11 @@ class Factorization:
     def n_phases(self) -> int:
         """Number of phases."""
         return len(self.coefficient)
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """Shape (ny, nx); True in pixels that are not masked."""
+        return np.ones(self.deviance.shape, dtype=bool) if self.mask is None else ~self.mask
 
     @property
     def spectrum(self) -> NDArray[np.float64]:
@@ -104,8 +130,7 @@ class Factorization:
         """
         if self.ambiguity is None:
             return self.spectrum
-        other = np.einsum("kj,kje->ke", self.ambiguity.alternative_coefficient, self.columns)
-        return np.asarray(other / other.sum(axis=1, keepdims=True))
+        return self.ambiguity.other_spectrum(self.columns)
 
     @property
     def columns(self) -> NDArray[np.float64]:
@@ -149,11 +174,12 @@ class Factorization:
             "deviance": (ny, nx),
             "dominant_counts": (k, n_energy),
             "dominant_abundance": (k, k),
+            "phase_columns": (k, m, n_energy),
+            "abundance_smooth": (ny, nx, k),
+            "alternative_abundance": (ny, nx, k),
+            "alternative_deviance": (ny, nx),
+            "mask": (ny, nx),
         }
-        if self.phase_columns is not None:
-            expected["phase_columns"] = (k, m, n_energy)
-        if self.abundance_smooth is not None:
-            expected["abundance_smooth"] = (ny, nx, k)
         if self.leeway is not None and self.leeway.coefficient.shape[1:] != (k, m):
             raise InputError(
                 f"factorization: the leeway is of {self.leeway.coefficient.shape[1:]} phases and "
@@ -162,16 +188,23 @@ class Factorization:
         if self.ambiguity is not None:
             self.ambiguity.validate(k, m)
         for name, shape in expected.items():
-            if getattr(self, name).shape != shape:
+            values = getattr(self, name)
+            if values is not None and values.shape != shape:
                 raise InputError(
-                    f"factorization: {name} has shape {getattr(self, name).shape}, expected {shape}"
+                    f"factorization: {name} has shape {values.shape}, expected {shape}"
                 )
+        if (self.alternative_abundance is None) != (self.alternative_deviance is None):
+            raise InputError(
+                "factorization: the other answer has either abundances or a deviance: give both"
+            )
         for name in ("coefficient", "abundance", "deviance"):
             if not np.all(np.isfinite(getattr(self, name))):
                 raise InputError(f"factorization: {name} holds NaN or infinite values")
         for name in ("coefficient", "abundance"):
             if np.any(getattr(self, name) < 0):
                 raise InputError(f"factorization: {name} holds negative values")
+        if self.mask is not None and np.any(self.abundance[self.mask]):
+            raise InputError("factorization: masked pixels hold abundances: set them to zero")
         if not np.allclose(self.spectrum.sum(axis=1), 1.0, rtol=1e-6):
             raise InputError(
                 "factorization: a phase spectrum does not add up to one: divide its coefficients "
@@ -233,7 +266,16 @@ class Factorization:
             dataset.attrs["ambiguity"] = json.dumps(self.ambiguity.to_attrs())
         if self.abundance_smooth is not None:
             dataset["abundance_smooth"] = (("y", "x", "phase"), self.abundance_smooth)
-        return dataset
+        if self.alternative_abundance is not None:
+            dataset["alternative_abundance"] = (("y", "x", "phase"), self.alternative_abundance)
+            dataset["alternative_deviance"] = (("y", "x"), self.alternative_deviance)
+        if self.mask is None:
+            return dataset
+        used = xr.DataArray(self.used, dims=("y", "x"))
+        for name in (*_MASKED, "sigma_abundance"):
+            if name in dataset:
+                dataset[name] = dataset[name].where(used)
+        return dataset.assign(mask=(("y", "x"), self.mask, {"long_name": "pixels left out"}))
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset) -> Factorization:
@@ -268,8 +310,14 @@ class Factorization:
             factor_sigma=dataset["factor_sigma"].values,
             first_channel=int(dataset.attrs["first_channel"]),
         )
+        mask = dataset["mask"].values.astype(bool) if "mask" in dataset else None
+        if mask is not None:
+            used = xr.DataArray(~mask, dims=("y", "x"))
+            maps = [name for name in _MASKED if name in dataset]
+            dataset = dataset.assign({name: dataset[name].where(used, 0) for name in maps})
         return cls(
             dictionary=dictionary,
+            mask=mask,
             **{name: dataset[name].values for name in names},
             y_nm=dataset["y"].values,
             x_nm=dataset["x"].values,
@@ -281,9 +329,7 @@ class Factorization:
                 if "ambiguity" in dataset.attrs
                 else None
             ),
-            abundance_smooth=(
-                dataset["abundance_smooth"].values if "abundance_smooth" in dataset else None
-            ),
+            **{name: dataset[name].values for name in _OPTIONAL if name in dataset},
         )
 
 

@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mlatem.errors import InputError
 
@@ -81,6 +85,29 @@ def line_name(text: str, element: str = "") -> str:
 def family_of(name: str) -> str:
     """The family, "K", "L" or "M", of a canonical name."""
     return name[0]
+
+
+def subshell_covariance(
+    keys: Sequence[str], sigma: NDArray[np.float64], common: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Covariance of errors of sub-shells that are the same in part for all of a family.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Element and sub-shell, "Pt M5".
+    sigma : ndarray of shape (n_keys,)
+        Standard deviations.
+    common : ndarray of shape (n_keys,)
+        The part of them that is common to the sub-shells of a family.
+
+    Returns
+    -------
+    covariance : ndarray of shape (n_keys, n_keys)
+    """
+    families = np.array([key.rstrip("12345") for key in keys], dtype=str)
+    shared = np.where(families[:, None] == families, np.outer(common, common), 0.0)
+    return shared + np.diag(sigma**2 - common**2)
 
 
 def is_member(line: str, name: str) -> bool:

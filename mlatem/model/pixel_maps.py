@@ -33,6 +33,8 @@ class PixelMaps:
     """Positions of the columns in nm."""
     upper_limit: NDArray[np.float32] | None = None
     """Shape (ny, nx, n_elements), in at%, one-sided 95 %; NaN where an element is seen."""
+    mask: NDArray[np.bool_] | None = None
+    """Shape (ny, nx); True in pixels that are left out; None where all are used."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -51,6 +53,7 @@ class PixelMaps:
             "sigma": (*shape, len(self.elements)),
             "phase": shape,
             "upper_limit": (*shape, len(self.elements)),
+            "mask": shape,
         }.items():
             if getattr(self, name) is None:
                 continue
@@ -107,6 +110,8 @@ class PixelMaps:
                 self.upper_limit,
                 {**percent, "long_name": "upper limit (95 %) of what is not seen; NaN where seen"},
             )
+        if self.mask is not None:
+            dataset["mask"] = (("y", "x"), self.mask, {"long_name": "pixels that are left out"})
         return dataset
 
     @classmethod
@@ -132,4 +137,5 @@ class PixelMaps:
             y_nm=dataset["y"].values,
             x_nm=dataset["x"].values,
             upper_limit=dataset["upper_limit"].values if "upper_limit" in dataset else None,
+            mask=dataset["mask"].values.astype(bool) if "mask" in dataset else None,
         )

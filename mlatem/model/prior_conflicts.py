@@ -18,6 +18,8 @@ _ROUNDING = 0.0025
 _N_SIGMA = 3.0
 _LEAST = 1e-4
 _REST = ""
+#: In words about phases: no phase, but all of them.
+OF_ALL = ""
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,36 @@ def statements(prior: PhasePrior) -> tuple[Statement, ...]:
 
 
 def in_words(priors: Priors) -> dict[str, list[str]]:
-    """All that is said of each phase."""
-    return {
+    """All that is said of each phase, and under `OF_ALL` what is said of all of them."""
+    of_all = {} if priors.geometry is None else {OF_ALL: [f"geometry {priors.geometry}"]}
+    return of_all | {
         name: [*(statement.text for statement in statements(prior)), *described(prior)]
         for name, prior in priors.phases.items()
     }
+
+
+def agreed_geometry(priors: Priors | None, given: str, where: str) -> str:
+    """The reading of the map that priors tell, or else the one that is given elsewhere.
+
+    Parameters
+    ----------
+    priors : Priors, optional
+    given : str
+        "embedded", "contiguous", or "auto", which says nothing.
+    where : str
+        What gives it, for the message.
+
+    Raises
+    ------
+    ConfigError
+        If both say something, and not the same.
+    """
+    told = None if priors is None else priors.geometry
+    if told is not None and given not in ("auto", told):
+        raise ConfigError(
+            f"priors say geometry {told}, but {where} says {given}: correct or remove one of them"
+        )
+    return told or given
 
 
 def check_statements(phase: str, prior: PhasePrior, elements: Sequence[str] | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import (
@@ -238,6 +238,11 @@ class Priors(_Record):
         (), description="Files of phases that several datasets share, beside this one."
     )
     regions: dict[str, Region] = Field({}, description="Parts of the map, by name.")
+    geometry: Literal["embedded", "contiguous"] | None = Field(
+        None,
+        description="Whether phases occur alone somewhere (contiguous) or, but for the matrix, "
+        "never (embedded).",
+    )
     phases: dict[str, PhasePrior] = Field({}, description="Priors by name of the phase.")
 
     @model_validator(mode="after")

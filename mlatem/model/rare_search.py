@@ -20,7 +20,7 @@ class RareSearch:
 
     excess: NDArray[np.float32]
     """Shape (ny, nx); highest test of the pixel over what chance reaches anywhere in the map in
-    few maps of a hundred: above 1 stands out."""
+    few maps of a hundred: above 1 stands out. NaN in pixels that are left out."""
     candidate: NDArray[np.int32]
     """Shape (ny, nx); number of the candidate, from 1; 0 elsewhere."""
     counts: NDArray[np.float64]

@@ -37,6 +37,8 @@ class SpectrumImage:
     name: str = ""
     attrs: Mapping[str, Any] = field(default_factory=dict)
     """Further JSON-safe attributes (source file, reader, HyperSpy metadata tree...)."""
+    mask: NDArray[np.bool_] | None = None
+    """Shape (ny, nx); True in pixels that are left out. None where all are used."""
 
     def __post_init__(self) -> None:
         self.validate()
@@ -46,6 +48,11 @@ class SpectrumImage:
         """(ny, nx, n_energy)."""
         ny, nx, n_energy = self.counts.shape
         return int(ny), int(nx), int(n_energy)
+
+    @property
+    def n_scan_pixels(self) -> int:
+        """Pixels among which the clocks of the acquisition are shared: those before cropping."""
+        return int(self.attrs.get("n_scan_pixels", self.shape[0] * self.shape[1]))
 
     @property
     def energy_name(self) -> str:
@@ -78,6 +85,29 @@ class SpectrumImage:
         axes = {"y": self.y_nm, "x": self.x_nm, self.energy_name: self.energy}
         for size, (axis, values) in zip(self.counts.shape, axes.items(), strict=True):
             check_axis(values, size, axis, label)
+        if self.mask is not None:
+            check_mask(self.mask, self.shape[:2], label)
+
+
+def check_mask(mask: NDArray[Any], shape: tuple[int, int], label: str) -> None:
+    """Check that a mask of pixels has the shape (ny, nx) of the map and leaves some of them.
+
+    Raises
+    ------
+    InputError
+    """
+    if mask.shape != shape:
+        raise InputError(
+            f"{label}: the mask has shape {mask.shape}, but the map has {shape[0]} rows and "
+            f"{shape[1]} columns: draw it on the whole map"
+        )
+    if mask.dtype != np.bool_:
+        raise InputError(f"{label}: the mask is of type {mask.dtype}, expected True and False")
+    if mask.all():
+        raise InputError(
+            f"{label}: the mask leaves out all {mask.size} pixels: True, or more than 0, marks the "
+            "pixels to leave out, so it may be the wrong way round"
+        )
 
 
 def check_axis(values: NDArray[np.float64], size: int, axis: str, label: str) -> None:

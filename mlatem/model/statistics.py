@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +28,9 @@ class TileStatistics:
     """Shape (n_energy,); sum of y / g."""
     moment: NDArray[np.float64]
     """Shape (n_energy, n_energy); sum of y y^T / g."""
+    signal: NDArray[np.float64] | None = None
+    """Shape (n_energy,); sum spectrum, where it is not the noise variance. `total` is then the sum
+    of variances, and g that of a pixel. None for counts, whose variance is their mean."""
 
     @classmethod
     def zero(cls, n_energy: int) -> TileStatistics:
@@ -43,6 +47,7 @@ class TileStatistics:
             self.total + other.total,
             self.weighted_total + other.weighted_total,
             self.moment + other.moment,
+            _sum(self.signal, other.signal),
         )
 
     def __iadd__(self, other: TileStatistics) -> TileStatistics:
@@ -52,7 +57,8 @@ class TileStatistics:
         np.add(self.total, other.total, out=self.total)
         np.add(self.weighted_total, other.weighted_total, out=self.weighted_total)
         np.add(self.moment, other.moment, out=self.moment)
-        return replace(self, n_pixels=self.n_pixels + other.n_pixels)
+        signal = _sum(self.signal, other.signal)
+        return replace(self, n_pixels=self.n_pixels + other.n_pixels, signal=signal)
 
     def validate(self) -> None:
         """Check shapes and signs.
@@ -66,6 +72,45 @@ class TileStatistics:
             raise InputError("tile statistics: the arrays disagree in the number of channels")
         if self.n_pixels < 0 or np.any(self.total < 0) or not np.all(np.isfinite(self.moment)):
             raise InputError("tile statistics: negative counts or values that are not finite")
+
+
+def _sum(
+    first: NDArray[np.float64] | None, second: NDArray[np.float64] | None
+) -> NDArray[np.float64] | None:
+    """The sum; the identity, which has no pixels, has no signal either."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second
+
+
+@dataclass(frozen=True)
+class StreamedMoment:
+    """What `TileStatistics` holds, of a whole map, with its moment known by products only.
+
+    For so many channels that a matrix of them would not fit: each product is a pass over the
+    counts and needs the memory of the columns alone.
+    """
+
+    n_pixels: int
+    """Pixels with at least one count."""
+    total: NDArray[np.float64]
+    """Shape (n_energy,); sum spectrum in counts."""
+    weighted_total: NDArray[np.float64]
+    """Shape (n_energy,); sum of y / g."""
+    times: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    """Product of the moment with columns of shape (n_energy, n_columns)."""
+
+    def validate(self) -> None:
+        """Check shapes and signs.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.weighted_total.shape != self.total.shape:
+            raise InputError("streamed moment: the arrays disagree in the number of channels")
+        if self.n_pixels < 0 or np.any(self.total < 0):
+            raise InputError("streamed moment: negative counts")
 
 
 @dataclass(frozen=True)

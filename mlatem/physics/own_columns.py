@@ -67,6 +67,7 @@ def own_columns(
             "names: build it with mlatem.edxs_dictionary from the same calibration"
         )
     layout = _Layout.of(dictionary, calibration, free, edxs)
+    covariance = calibration.line_factor_covariance(free)
 
     def own(
         coefficient: NDArray[np.float64],
@@ -91,24 +92,24 @@ def own_columns(
             layout.column,
             layout.factor,
             tuple(free),
-            tuple(free.values()),
+            covariance,
         )
 
     return own
 
 
-def _free_factors(calibration: Calibration) -> dict[str, float]:
-    """Factors that are to be fitted again, with their prior standard deviations.
+def _free_factors(calibration: Calibration) -> list[str]:
+    """Factors that are to be fitted again.
 
     Families that a table of factors names keep what the table says of them.
     """
     table = calibration.factor_table
     named = set() if table is None else {factor.family for factor in table.factors}
-    return {
-        name: prior
+    return [
+        name
         for name, prior in calibration.line_factor_prior.items()
         if prior > 0 and name.rstrip("12345") not in named
-    }
+    ]
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class _Layout:
         cls,
         dictionary: Dictionary,
         calibration: Calibration,
-        free: dict[str, float],
+        free: list[str],
         edxs: settings.Edxs,
     ) -> _Layout:
         plain = replace(
@@ -154,7 +155,7 @@ class _Layout:
             place = dictionary.names.index(owner)
             fitted = calibration.line_factors[key].value if key in free else 1.0
             column.append(place)
-            factor.append(list(free).index(key) if key in free else -1)
+            factor.append(free.index(key) if key in free else -1)
             names.append(name)
             mean.append(spectrum)
             rest[place] -= fitted * spectrum

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mlatem import settings
 from mlatem.model import Estimate
+from mlatem.model.line_names import subshell_covariance
 from mlatem.preprocessing.grid import grid_start
 from mlatem.preprocessing.poisson_fit import checked_spectrum, fit_counts
 from mlatem.preprocessing.projection import Parameters, Projected, project
@@ -65,6 +66,8 @@ class AxisFit:
     """On the tabulated intensities of sub-shells."""
     line_factor_prior: Mapping[str, float] = field(default_factory=dict)
     """Standard deviations of the factors' logarithms before the fit."""
+    line_factor_common: Mapping[str, float] = field(default_factory=dict)
+    """Part of them that is common to the sub-shells of a family."""
     covariance: Array | None = None
     """Shape (4, 4), of offset (keV), gain, noise (eV) and Fano factor; zero for what was held."""
 
@@ -197,6 +200,8 @@ class _Search:
     parameters: Parameters
     factor_columns: NDArray[np.int64]
     """Columns of the split dictionary whose factors are searched."""
+    common: Array
+    """Part of the prior standard deviation of each factor that its family has in common."""
     weight: Array
     lines_kev: Array
     """Energies of the lines that are seen."""
@@ -224,7 +229,7 @@ class _Search:
         columns = shells.joined(split.columns, factor)
         coefficient = fit_counts(counts * weight, columns * weight).coefficient
         lines = _seen_lines(shells, coefficient, factor, weight, axis)
-        sigma = shells.factor_sigma(coefficient, factor, weight)
+        sigma, common = shells.factor_sigma(coefficient, factor, weight)
         chosen = np.flatnonzero(sigma) if options.line_factors else np.zeros(0, dtype=np.int64)
         has_gain = lines.size > 1 and np.ptp(lines) >= LEAST_SPREAD_KEV
         reach = np.array([options.max_offset_ev * 1e-3, options.max_gain])
@@ -239,9 +244,12 @@ class _Search:
                 [*-reach, _LEAST_NOISE_EV, _LEAST_FANO] + [np.log(_LEAST_FACTOR)] * chosen.size
             ),
             upper=np.array([*reach, np.inf, np.inf] + [np.log(_LARGEST_FACTOR)] * chosen.size),
+            correlation=_correlation(
+                [shells.keys[k] for k in chosen], sigma[chosen], common[chosen]
+            ),
         )
         split_columns = SplitColumns(energy, build, shells)
-        return cls(counts, split_columns, parameters, chosen, weight, lines)
+        return cls(counts, split_columns, parameters, chosen, common[chosen], weight, lines)
 
     @property
     def spread_kev(self) -> float:
@@ -303,6 +311,7 @@ class _Search:
                 for key, factor, s in zip(keys, factors, sigma[N_AXIS:], strict=True)
             },
             line_factor_prior=dict(zip(keys, self.parameters.sigma[N_AXIS:].tolist(), strict=True)),
+            line_factor_common=dict(zip(keys, self.common.tolist(), strict=True)),
             covariance=inflation**2 * solved.covariance[:N_AXIS, :N_AXIS],
         )
 
@@ -334,6 +343,15 @@ def _seen_lines(
     significance = np.sqrt((parts**2 / np.maximum(model, 1e-9 * model.max())).sum(axis=1))
     is_seen = (significance > _LINE_SIGMA) & np.array([key != "" for key in shells.keys])
     return axis[np.argmax(parts[is_seen], axis=1)] if is_seen.any() else np.zeros(0)
+
+
+def _correlation(keys: Sequence[str], sigma: Array, common: Array) -> Array:
+    """Of the priors of all parameters; only factors on lines have errors in common."""
+    correlation = np.eye(N_AXIS + len(keys))
+    correlation[N_AXIS:, N_AXIS:] = subshell_covariance(keys, sigma, common) / np.outer(
+        sigma, sigma
+    )
+    return correlation
 
 
 def signed_root_deviance(counts: Array, model: Array) -> Array:

@@ -198,6 +198,7 @@ def _record(
         deviance_per_dof=float("nan"),
         line_factors=axis.line_factors,
         line_factor_prior=axis.line_factor_prior,
+        line_factor_common=axis.line_factor_common,
         offset_gain_correlation=correlation,
         resolution_ev=_resolution(axis, physics, known),
         take_off_angles_deg=known.take_off_angles_deg,

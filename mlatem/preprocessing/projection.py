@@ -40,6 +40,8 @@ class Parameters:
     """Standard deviations of the Gaussian priors; a parameter with 0 is held at its start."""
     lower: Array
     upper: Array
+    correlation: Array | None = None
+    """Shape (n_parameters, n_parameters); of the Gaussian priors. None: they are independent."""
     step: Array | None = None
     """For differences of the columns, where nothing else tells the slopes."""
 
@@ -47,6 +49,15 @@ class Parameters:
     def free(self) -> NDArray[np.bool_]:
         """Mask of the parameters that are searched."""
         return self.sigma > 0
+
+    def precision(self) -> Array:
+        """Inverse covariance of the priors of the free parameters, shape (n_free, n_free)."""
+        free = np.flatnonzero(self.free)
+        scale = np.diag(1.0 / self.sigma[free])
+        if self.correlation is None:
+            return scale**2
+        inverse: Array = scale @ np.linalg.inv(self.correlation[np.ix_(free, free)]) @ scale
+        return inverse
 
 
 @dataclass(frozen=True)
@@ -98,12 +109,12 @@ def project(
 
     Notes
     -----
-    Minimizes ``sum_i w_i d(n_i, m_i) + sum_p ((theta_p - centre_p) / sigma_p)^2`` with the Poisson
-    deviance d, by scoring steps on theta with the Fisher information from which the coefficients
-    have been projected out (Golub and Pereyra 1973; for a likelihood the Schur complement of the
-    joint information). The coefficients are the best ones for every trial. A step is divided by the
-    curvature that the deviance showed along the one before, where that was larger than the
-    information's.
+    Minimizes ``sum_i w_i d(n_i, m_i) + (theta - centre)' C^-1 (theta - centre)`` with the Poisson
+    deviance d and the covariance C of the priors, by scoring steps on theta with the Fisher
+    information from which the coefficients have been projected out (Golub and Pereyra 1973; for a
+    likelihood the Schur complement of the joint information). The coefficients are the best ones
+    for every trial. A step is divided by the curvature that the deviance showed along the one
+    before, where that was larger than the information's.
 
     The covariance is that of an estimating equation, ``A^-1 B A^-1`` with ``A = J' W M^-1 J`` and
     ``B = J' W^2 M^-1 J`` (Huber 1967; variance M of the counts), coefficients included: right for
@@ -112,13 +123,13 @@ def project(
     weight = np.ones(counts.size) if weight is None else weight
     slopes_of = slopes_of or partial(_differences, columns_of, parameters)
     free = np.flatnonzero(parameters.free)
-    precision = 1.0 / parameters.sigma[free] ** 2
+    precision = parameters.precision()
     theta = parameters.start.astype(np.float64).copy()
 
     def attempt(trial: Array, start: Array | None) -> tuple[CountsFit, float]:
         fit = fit_counts(counts * weight, columns_of(trial) * weight, start=start)
         off = (trial - parameters.centre)[free]
-        return fit, fit.deviance + float(precision @ off**2)
+        return fit, fit.deviance + float(off @ precision @ off)
 
     fit, objective = attempt(theta, None)
     stiffness = 1.0
@@ -126,8 +137,8 @@ def project(
         gradient, information = _projected_step(
             counts, weight, columns_of(theta), fit.coefficient, slopes_of(theta, fit.coefficient)
         )
-        gradient = gradient + precision * (theta - parameters.centre)[free]
-        information = information + np.diag(precision)
+        gradient = gradient + precision @ (theta - parameters.centre)[free]
+        information = information + precision
         direction = -_solved(information, gradient[:, None])[:, 0]
         for _ in range(_MAX_SHORTENINGS):
             trial = theta.copy()
@@ -188,10 +199,10 @@ def _covariance(
     change = slopes[:, used]
     joint = np.vstack([change, columns[coefficient > 0][:, used]])
     n_free = len(change)
-    prior = np.zeros(len(joint))
-    prior[:n_free] = precision
-    bread = (joint * (weight[used] / model)) @ joint.T + np.diag(prior)
-    filling = (joint * (weight[used] ** 2 / model)) @ joint.T + np.diag(prior)
+    prior = np.zeros((len(joint), len(joint)))
+    prior[:n_free, :n_free] = precision
+    bread = (joint * (weight[used] / model)) @ joint.T + prior
+    filling = (joint * (weight[used] ** 2 / model)) @ joint.T + prior
     half = _solved(bread, filling)
     covariance: Array = _solved(bread, half.T)[:n_free, :n_free]
     return 0.5 * (covariance + covariance.T)

@@ -86,7 +86,7 @@ class Shells:
         total: Array = share @ columns
         return total
 
-    def factor_sigma(self, coefficient: Array, factor: Array, weight: Array) -> Array:
+    def factor_sigma(self, coefficient: Array, factor: Array, weight: Array) -> tuple[Array, Array]:
         """Prior standard deviations of the sub-shells' factors; 0 where a factor stays at one.
 
         Parameters
@@ -99,23 +99,33 @@ class Shells:
 
         Returns
         -------
-        ndarray of shape (n_columns,)
+        sigma : ndarray of shape (n_columns,)
             The strongest sub-shell of an element's reference family stays at one: that family
             whose intensity is known best among those that are seen. So does what the data do not
             know better than the prior.
+        common : ndarray of shape (n_columns,)
+            The part of it that the sub-shells of a family have in common: the error of the family
+            against the reference. What is left is that of a sub-shell within its family.
         """
         parts = (factor * coefficient[self.amount])[:, None] * self.reference
         model = np.maximum(parts.sum(axis=0), 1e-9 * parts.sum(axis=0).max())
         information = (parts**2 * (weight / model)).sum(axis=1)
-        sigma = np.zeros(len(self.names))
+        sigma, common = np.zeros(len(self.names)), np.zeros(len(self.names))
         for amount in range(self.n_amounts):
             members = [int(k) for k in np.flatnonzero(self.amount == amount) if self.keys[k]]
             if members:
-                self._fill(sigma, members, parts.sum(axis=1), information)
+                self._fill(sigma, common, members, parts.sum(axis=1), information)
         free = sigma**2 * information > _LEAST_INFORMATION
-        return np.where(free, sigma, 0.0)
+        return np.where(free, sigma, 0.0), np.where(free, common, 0.0)
 
-    def _fill(self, sigma: Array, members: list[int], counts: Array, information: Array) -> None:
+    def _fill(
+        self,
+        sigma: Array,
+        common: Array,
+        members: list[int],
+        counts: Array,
+        information: Array,
+    ) -> None:
         families: dict[str, list[int]] = {}
         for member in members:
             families.setdefault(self.family(member), []).append(member)
@@ -138,4 +148,4 @@ class Shells:
             between = 0.0 if name == reference else np.hypot(own_sigma, known)
             for member in own:
                 within = 0.0 if member == strongest else _SUBSHELL_SHARE * own_sigma
-                sigma[member] = np.hypot(between, within)
+                sigma[member], common[member] = np.hypot(between, within), between

@@ -179,7 +179,7 @@ def _mass_thickness(factorization: Factorization, calibration: Calibration, edxs
         factorization.dictionary,
         factorization.coefficient,
         abundance,
-        np.ones(len(abundance), dtype=np.int64),
+        factorization.used.ravel().astype(np.int64),
         calibration,
         from_counts=edxs.thickness_from_counts,
     )

@@ -86,7 +86,7 @@ def quantify(
     settings = settings or Quantify()
     method = method or Method("absolute", None)
     area = _area_fractions(factorization, settings.min_pixel_counts)
-    n_pixels = factorization.abundance[..., 0].size
+    n_pixels = int(np.count_nonzero(factorization.used))
     if absorption_sigma is None:
         absorption_sigma = np.zeros((*factorization.coefficient.shape, 0))
     names = factorization.attrs.get("phase_names", ())
@@ -176,7 +176,7 @@ def _factor_covariance(
 
 
 def _area_fractions(factorization: Factorization, min_counts: float) -> NDArray[np.float64]:
-    """Share of the map's pixels that each phase dominates."""
+    """Share of the map's pixels, masked ones left out, that each phase dominates."""
     abundance = factorization.abundance.reshape(-1, factorization.n_phases)
     phase = dominating_phase(
         abundance,
@@ -186,7 +186,7 @@ def _area_fractions(factorization: Factorization, min_counts: float) -> NDArray[
         counts_per_amount=factorization.columns.sum(axis=2),
     )
     counts = np.bincount(phase[phase >= 0], minlength=factorization.n_phases)
-    return counts / len(phase)
+    return counts / np.count_nonzero(factorization.used)
 
 
 def _source(

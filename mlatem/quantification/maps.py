@@ -202,6 +202,7 @@ def pixel_maps(
         phase=phase.reshape(shape),
         y_nm=factorization.y_nm,
         x_nm=factorization.x_nm,
+        mask=factorization.mask,
     )
 
 

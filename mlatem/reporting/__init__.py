@@ -3,6 +3,7 @@
 
 from mlatem.reporting.index import campaign_frame, render_index
 from mlatem.reporting.inputs import (
+    DriftCurve,
     IndexEntry,
     MassThickness,
     RenderedReport,
@@ -14,6 +15,7 @@ from mlatem.reporting.page import render_report
 from mlatem.reporting.tables import main_elements
 
 __all__ = [
+    "DriftCurve",
     "IndexEntry",
     "MassThickness",
     "RenderedReport",

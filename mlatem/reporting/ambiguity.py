@@ -17,6 +17,7 @@ from mlatem.reporting.drawing import FONT_PT, INK, finish, new_figure
 from mlatem.reporting.inputs import Picture
 from mlatem.reporting.numbers import NOTHING, fixed, whole
 from mlatem.reporting.spectra import dress
+from mlatem.reporting.two_answers import Differences, abundance_pictures, differences
 
 _WIDTH_IN, _HEIGHT_IN = 11.4, 2.3
 #: Answers that differ by less are not drawn, degrees.
@@ -79,6 +80,8 @@ class AmbiguitySection:
     orders: tuple[OrderRow, ...]
     is_open: bool
     """Whether both answers have to be shown."""
+    differences: Differences | None
+    """What two whole answers differ in; None where the other one has no maps."""
 
 
 def ambiguity_section(factorization: Factorization) -> AmbiguitySection | None:
@@ -88,15 +91,19 @@ def ambiguity_section(factorization: Factorization) -> AmbiguitySection | None:
         return None
     other: str = record.alternative
     taken = "embedded" if other == "contiguous" else "contiguous"
+    elements = elements_of(dictionary)
+    here = atomic_percent(factorization.coefficient, dictionary)
+    there = atomic_percent(record.alternative_coefficient, dictionary)
     return AmbiguitySection(
         record=record,
-        elements=elements_of(dictionary),
+        elements=elements,
         taken=_READINGS[taken],
         refused=_READINGS[other],
-        answers=_answer_rows(factorization, record),
+        answers=_answer_rows(factorization, here, there),
         mixing=_mixing_rows(factorization, record),
         orders=_order_rows(record, dictionary),
         is_open=not record.is_given and record.geometry_class in ("WEAK", "OPEN"),
+        differences=differences(factorization, elements, here, there),
     )
 
 
@@ -113,15 +120,16 @@ def atomic_percent(coefficient: NDArray[np.float64], dictionary: Dictionary) -> 
 
 
 def alternative_pictures(factorization: Factorization, *, dpi: int) -> dict[str, Picture]:
-    """Both spectra of every phase in which the two answers differ, by name."""
+    """Spectra of every phase in which the answers differ, and maps of two whole ones, by name."""
     if factorization.ambiguity is None:
         return {}
     apart = _apart(factorization)
-    return {
+    spectra = {
         f"alternative_{phase + 1}": _alternative_picture(factorization, phase, dpi=dpi)
         for phase in range(factorization.n_phases)
         if apart[phase] > _ALIKE_DEG
     }
+    return spectra | abundance_pictures(factorization, dpi=dpi)
 
 
 def _apart(factorization: Factorization) -> NDArray[np.float64]:
@@ -148,9 +156,9 @@ def _alternative_picture(factorization: Factorization, phase: int, *, dpi: int) 
     return finish(figure, dpi=dpi, text=f"spectrum of phase {phase + 1} in both answers")
 
 
-def _answer_rows(factorization: Factorization, record: Ambiguity) -> tuple[AnswerRow, ...]:
-    here = atomic_percent(factorization.coefficient, factorization.dictionary)
-    there = atomic_percent(record.alternative_coefficient, factorization.dictionary)
+def _answer_rows(
+    factorization: Factorization, here: NDArray[np.float64], there: NDArray[np.float64]
+) -> tuple[AnswerRow, ...]:
     apart = _apart(factorization)
     return tuple(
         AnswerRow(

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from mlatem.model import Calibration, Estimate
+from mlatem.model import Calibration, Estimate, Factorization
 from mlatem.reporting.colors import phase_color
 from mlatem.reporting.drawing import FONT_PT, INK, finish, new_figure
 from mlatem.reporting.inputs import Picture, SumFit
-from mlatem.reporting.numbers import fixed
+from mlatem.reporting.numbers import NOTHING, fixed
 from mlatem.reporting.spectra import PhaseSpectrum, dress, fit_picture
-from mlatem.reporting.tables import Row, estimate_row
+from mlatem.reporting.tables import estimate_row
 
 _WIDTH_IN, _HEIGHT_IN = 5.2, 2.9
 _COLOR = "#0072B2"
@@ -110,6 +113,31 @@ def _text(estimate: Estimate, scale: float) -> str:
     return estimate_row("", estimate, "", scale).value
 
 
-def factor_rows(calibration: Calibration) -> tuple[Row, ...]:
-    """The fitted intensities of sub-shells."""
-    return tuple(estimate_row(name, f, "") for name, f in sorted(calibration.line_factors.items()))
+@dataclass(frozen=True)
+class FactorRow:
+    """Intensity of a sub-shell's lines over the tabulated one."""
+
+    name: str
+    used: str
+    """In the columns of the phases."""
+    of_sum: str
+    """As the sum spectrum shows it, with the absorption in the mean composition."""
+    fitted_again: bool
+    """Whether it was fitted together with the phases; if not, that of the sum was used."""
+
+
+def factor_rows(calibration: Calibration, factorization: Factorization) -> tuple[FactorRow, ...]:
+    """The intensities of sub-shells that were used, beside those of the sum spectrum."""
+    again = factorization.line_factors
+    rows = []
+    for name in sorted({*calibration.line_factors, *again}):
+        of_sum = used = calibration.line_factors.get(name)
+        if name in again:
+            value, counts, tables = again[name]
+            used = Estimate(value, math.hypot(counts, tables), "file")
+        rows.append(FactorRow(name, _factor_text(used), _factor_text(of_sum), name in again))
+    return tuple(rows)
+
+
+def _factor_text(factor: Estimate | None) -> str:
+    return NOTHING if factor is None else _text(factor, 1.0)

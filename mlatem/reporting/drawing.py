@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Colormap
+from matplotlib.colors import Colormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
@@ -34,6 +34,8 @@ _SHORTEST_SIDE = 0.22
 _SHORT_BAR = 0.8
 
 _CSS_PX_PER_INCH = 96
+#: Dots along the longer side of a map from which strokes are made, and from stroke to stroke.
+_HATCH_DOTS, _HATCH_STEP = 480, 9
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def draw_map(
     limits: tuple[float, float] | None = None,
     colormap: str | Colormap = SEQUENTIAL,
     side_in: float = 2.12,
+    mask: NDArray[np.bool_] | None = None,
 ) -> tuple[Figure, Axes]:
     """A map with its scale bar below, and a color bar if it has a unit.
 
@@ -91,6 +94,8 @@ def draw_map(
     colormap : str or Colormap, optional
     side_in : float, optional
         Longer side of the image in inches.
+    mask : ndarray of shape (ny, nx), bool, optional
+        Pixels that are left out: hatched.
 
     Returns
     -------
@@ -112,6 +117,8 @@ def draw_map(
 
     axes = place(_MARGIN, bottom, width, height)
     image = _show(axes, values, colormap, limits, pixels_across=width * 100)
+    if mask is not None and mask.any():
+        _hatch(axes, mask)
     _scale_bar(axes, extent, values.shape[1], below_fraction=0.12 / height)
     axes.set_title(title, fontsize=FONT_PT + 1, color=INK, loc="left", pad=4)
     if unit:
@@ -156,6 +163,20 @@ def _show(
     for spine in axes.spines.values():
         spine.set_visible(False)
     return image
+
+
+def _hatch(axes: Axes, mask: NDArray[np.bool_]) -> None:
+    """Hatch pixels; single ones too, as long as pixels are not smaller than dots on the page."""
+    ny, nx = mask.shape
+    rows, columns = (max(1, round(_HATCH_DOTS * n / max(ny, nx))) for n in (ny, nx))
+    y = ((np.arange(rows) + 0.5) * ny / rows).astype(int)
+    x = ((np.arange(columns) + 0.5) * nx / columns).astype(int)
+    is_stroke = np.add.outer(np.arange(rows), np.arange(columns)) % _HATCH_STEP < 2
+    dots = np.zeros((rows, columns, 4))
+    dots[..., :3] = np.where(is_stroke[..., None], to_rgb(INK), to_rgb(NONE))
+    dots[..., 3] = mask[np.ix_(y, x)]
+    extent = (-0.5, nx - 0.5, ny - 0.5, -0.5)
+    axes.imshow(dots, extent=extent, interpolation="nearest", aspect="auto")
 
 
 def _scale_bar(axes: Axes, extent: Extent, n_across: int, *, below_fraction: float) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from mlatem import settings as _settings
@@ -69,6 +70,17 @@ class MassThickness:
 
 
 @dataclass(frozen=True)
+class DriftCurve:
+    """The drift between the frames of the scan; one entry a frame."""
+
+    y_px: tuple[float, ...]
+    x_px: tuple[float, ...]
+    is_used: tuple[bool, ...]
+    reference: str
+    """What it was found on."""
+
+
+@dataclass(frozen=True)
 class SumFit:
     """The sum spectrum in the fitted window, and its fit by the calibrated dictionary."""
 
@@ -105,6 +117,10 @@ class ReportInputs:
     settings: _settings.Report = field(default_factory=_settings.Report)
     mass_thickness: MassThickness | None = None
     rare: RareSearch | None = None
+    drift: DriftCurve | None = None
+    """Where it was looked for and found."""
+    lowrank: xr.Dataset | None = None
+    """What `denoise` gave, with its attributes."""
 
     def __post_init__(self) -> None:
         self.validate()

@@ -46,7 +46,9 @@ def survey_picture(survey: Survey, *, dpi: int) -> Picture:
 def phase_map_picture(maps: PixelMaps, *, dpi: int) -> Picture:
     """The map of the dominating phases, each with its number in its largest part."""
     colors = phase_image(maps.phase, maps.n_phases)
-    figure, axes = draw_map(colors, _extent(maps), title="phase map", side_in=_LARGE_IN)
+    figure, axes = draw_map(
+        colors, _extent(maps), title="phase map", side_in=_LARGE_IN, mask=maps.mask
+    )
     outline = [withStroke(linewidth=2.5, foreground="#101214")]
     for phase in range(maps.n_phases):
         place = _innermost_pixel(maps.phase == phase)
@@ -78,7 +80,12 @@ def _percent(
 ) -> Picture:
     _, top = _limits(values, low=0, high=99.8)
     figure, _ = draw_map(
-        values, _extent(maps), title=title, unit="at%", limits=(0.0, max(top, least))
+        values,
+        _extent(maps),
+        title=title,
+        unit="at%",
+        limits=(0.0, max(top, least)),
+        mask=maps.mask,
     )
     return finish(figure, dpi=dpi, text=f"map of {title} in atomic percent")
 
@@ -97,6 +104,7 @@ def mass_thickness_picture(
         title=title,
         unit="" if is_relative else "\N{MICRO SIGN}g/cm\N{SUPERSCRIPT TWO}",
         limits=(0.0, top if top > 0 else 1.0),
+        mask=factorization.mask,
     )
     return finish(figure, dpi=dpi, text=f"map of the {title}")
 
@@ -107,6 +115,7 @@ def abundance_picture(
     """Expected counts of a phase, of each pixel by itself or smoothed over similar neighbours."""
     abundance = factorization.abundance_smooth if smooth else factorization.abundance
     values = (factorization.abundance if abundance is None else abundance)[..., phase]
+    values = np.where(factorization.used, values, np.nan)
     _, top = _limits(values, low=0, high=99.8)
     figure, _ = draw_map(
         values,
@@ -115,6 +124,7 @@ def abundance_picture(
         unit="counts",
         limits=(0.0, top if top > 0 else 1.0),
         colormap=abundance_colormap(phase),
+        mask=factorization.mask,
     )
     how = "smoothed abundance" if smooth else "abundance"
     return finish(figure, dpi=dpi, text=f"{how} map of phase {phase + 1} in counts")
@@ -123,7 +133,8 @@ def abundance_picture(
 def deviance_pictures(factorization: Factorization, *, dpi: int) -> dict[str, Picture]:
     """The deviance of the pixels, as it is and in standard deviations above the expected."""
     extent = Extent.of_axes(factorization.y_nm, factorization.x_nm)
-    raw, z = factorization.deviance, deviance_z(factorization)
+    raw = np.where(factorization.used, factorization.deviance, np.nan)
+    z = deviance_z(factorization)
     sigma = "\N{GREEK SMALL LETTER SIGMA}"
     top = max(_limits(z, low=0, high=99.9)[1], _HIGHEST_Z_OF_NOISE)
     raw_limits = _limits(raw, low=0.2, high=99.8)
@@ -133,7 +144,14 @@ def deviance_pictures(factorization: Factorization, *, dpi: int) -> dict[str, Pi
         ("deviance_z", z, "misfit beyond the noise", sigma, (-3.0, top)),
     ):
         figure, _ = draw_map(
-            values, extent, title=title, unit=unit, limits=limits, colormap="magma", side_in=3.0
+            values,
+            extent,
+            title=title,
+            unit=unit,
+            limits=limits,
+            colormap="magma",
+            side_in=3.0,
+            mask=factorization.mask,
         )
         pictures[name] = finish(figure, dpi=dpi, text=f"map of the {title}")
     return pictures

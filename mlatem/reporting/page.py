@@ -16,7 +16,9 @@ from mlatem.reporting.ambiguity import alternative_pictures, ambiguity_section
 from mlatem.reporting.calibration import calibration_pictures, detector_rows, factor_rows
 from mlatem.reporting.caveats import caveats
 from mlatem.reporting.colors import phase_color
+from mlatem.reporting.denoising import axis_rows, lowrank_pictures
 from mlatem.reporting.drawing import Extent
+from mlatem.reporting.drift import drift_picture
 from mlatem.reporting.inputs import Picture, RenderedReport, ReportInputs
 from mlatem.reporting.numbers import length, short, whole
 from mlatem.reporting.origins import origin_rows
@@ -73,7 +75,7 @@ def render_report(inputs: ReportInputs) -> RenderedReport:
         acquisition=tables.acquisition_rows(inputs.acquisition),
         calibration=tables.calibration_rows(inputs.calibration),
         detectors=detector_rows(inputs.calibration),
-        factors=factor_rows(inputs.calibration),
+        factors=factor_rows(inputs.calibration, inputs.factorization),
         found=tables.element_rows(inputs.calibration),
         solve=tables.solve_rows(inputs.factorization),
         priors=tables.prior_rows(inputs.factorization),
@@ -83,6 +85,7 @@ def render_report(inputs: ReportInputs) -> RenderedReport:
         origins=origin_rows(inputs.table),
         system_elements=inputs.calibration.system_elements,
         rare=None if inputs.rare is None else candidate_rows(inputs.rare),
+        axes=None if inputs.lowrank is None else axis_rows(inputs.lowrank),
     )
     _logger.info("report of %s: %d figures, %d bytes", inputs.dataset, len(pictures), len(html))
     figures = {f"{name}.png": picture.png for name, picture in pictures.items()}
@@ -116,6 +119,12 @@ def _pictures(inputs: ReportInputs) -> dict[str, Picture]:
     if inputs.rare is not None:
         pictures.update(rare_pictures(inputs.rare, dpi=dpi))
     pictures.update(calibration_pictures(inputs.calibration, inputs.sum_fit, dpi=dpi))
+    if inputs.drift is not None:
+        pictures["drift"] = drift_picture(inputs.drift, dpi=dpi)
+    if inputs.lowrank is not None:
+        pictures.update(
+            lowrank_pictures(inputs.lowrank, factorization.y_nm, factorization.x_nm, dpi=dpi)
+        )
     if inputs.basis is not None:
         pictures["scree"] = scree_picture(inputs.basis, dpi=dpi)
     return pictures

@@ -75,7 +75,7 @@ def _composition(search: RareSearch, candidate: int) -> str:
 
 
 def _excess_picture(search: RareSearch, *, dpi: int) -> Picture:
-    top = max(float(search.excess.max(initial=0.0)), _THRESHOLD)
+    top = max(float(np.nanmax(search.excess, initial=0.0)), _THRESHOLD)
     figure, axes = draw_map(
         search.excess,
         Extent.of_axes(search.y_nm, search.x_nm),
@@ -83,6 +83,7 @@ def _excess_picture(search: RareSearch, *, dpi: int) -> Picture:
         unit="\N{MULTIPLICATION SIGN}",
         limits=(0.0, min(top, 4 * _THRESHOLD)),
         side_in=3.6,
+        mask=np.isnan(search.excess),
     )
     outline = [withStroke(linewidth=2.0, foreground="#101214")]
     for number in range(1, search.n_candidates + 1):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from mlatem.model import Basis, Dictionary, Factorization
+from mlatem.model.basis import CERTAIN_STRENGTH
 from mlatem.reporting.colors import phase_color
 from mlatem.reporting.drawing import FONT_PT, INK, finish, new_figure
 from mlatem.reporting.inputs import Picture
@@ -227,6 +228,7 @@ def _draw_scree(axes: Axes, values: NDArray[np.float64], edge: float, color: str
     axes.plot(order[is_kept], ratio[is_kept], "o", color=color, markersize=4.5)
     axes.plot(order[~is_kept], ratio[~is_kept], "o", color=color, markersize=4, fillstyle="none")
     axes.axhline(1.0, color=INK, linewidth=0.8, linestyle="--")
+    axes.axhline(CERTAIN_STRENGTH, color=INK, linewidth=0.8, linestyle=":")
     axes.set_yscale("log", nonpositive="mask")
     axes.set_ylim(0.05, 2.0 * max(float(ratio.max(initial=1.0)), 5.0))
     axes.set_xlim(0.3, max(values.size, 5) + 0.7)

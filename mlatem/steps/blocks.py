@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mlatem import api
 from mlatem import settings as _settings
 from mlatem.errors import ConfigError, StoreError
-from mlatem.factorization.abundances import DominantSums, PixelAbundances
+from mlatem.factorization.abundances import DominantSums, OtherAbundances, PixelAbundances
 from mlatem.factorization.merge import merge as merge_tiles
 from mlatem.factorization.outliers import (
     OutlierSearch,
@@ -51,6 +51,7 @@ from mlatem.steps.progress import progress
 from mlatem.tiling import Tile, block_of_tiles
 
 _ONLY_BLOCK = "1-of-1"
+_OTHER = "other."
 
 
 def place_regions(
@@ -80,7 +81,7 @@ def place_regions(
     basis, total_counts = load_lowrank(lowrank, dictionary)
     axes = basis.axes * basis.weights
     source = _source(store, dictionary.first_channel, axes.shape[1], threads)
-    plan = api.plan_regions(total_counts, source.shape, settings)
+    plan = api.plan_regions(total_counts, source.n_pixels, settings)
     search = plan_search(basis, dictionary, plan, source.shape)
     with progress("place regions") as advance:
         centroids = centroids_pass(_with_progress(source, advance), axes, plan)
@@ -175,6 +176,7 @@ def solve_compositions(
     """
     image, _ = open_source(store)
     known = load_calibration(calibration)
+    settings = api.with_geometry_of(priors, settings)
     edxs = with_detector_file(edxs)
     dictionary = api.edxs_dictionary(image, known, edxs=edxs)
     patterns, named = None, None
@@ -227,12 +229,12 @@ def fit_abundances(
     """
     known = load_compositions(compositions)
     solution, dictionary = known.solution, known.dictionary
-    spectrum = solution.spectrum(dictionary)
+    spectrum, other = solution.spectrum(dictionary), solution.other_spectrum(dictionary)
     source = _source(store, dictionary.first_channel, dictionary.energy.size, threads)
     tiles = tiles_of_block(source.tiles, block)
     with progress("fit abundances") as advance:
         watched = _with_progress(source, advance)
-        parts = list(abundances_pass(watched, spectrum, tiles, known.patterns))
+        parts = list(abundances_pass(watched, spectrum, tiles, known.patterns, other))
     sums = DominantSums.zero(solution.n_phases, dictionary.energy.size)
     for _, _, part in parts:
         sums = sums + part
@@ -243,8 +245,11 @@ def fit_abundances(
         np.zeros(0, np.float32),
         np.zeros(0, bool),
         np.zeros((0, n_phases), np.float32),
+        OtherAbundances(np.zeros((0, n_phases), np.float32), np.zeros(0, np.float32))
+        if other is not None
+        else None,
     )
-    columns = [vars(pixels) for _, pixels, _ in parts] or [vars(empty)]
+    columns = [_columns(pixels) for _, pixels, _ in parts] or [_columns(empty)]
     save_arrays(
         abundances,
         {
@@ -280,6 +285,7 @@ def merge(
         y_nm=image.y_nm,
         x_nm=image.x_nm,
         attrs=api.solve_attrs(known.solution, known.settings, known.priors),
+        mask=image.mask,
     )
     save_dataset(result.to_dataset(), factorization)
 
@@ -306,6 +312,7 @@ def _source(store: Path_, first_channel: int, n_energy: int, threads: int) -> Ti
         label=str(store),
         tile_shape=tile_shape,
         threads=threads,
+        mask=image.mask,
     )
 
 
@@ -342,12 +349,25 @@ def _load_sums(
     return parts, outliers
 
 
+def _columns(pixels: PixelAbundances) -> dict[str, NDArray[Any]]:
+    """The arrays of a record, those of the other answer under names of their own."""
+    own = {name: values for name, values in vars(pixels).items() if name != "other"}
+    of_other = {} if pixels.other is None else vars(pixels.other)
+    return own | {f"{_OTHER}{name}": values for name, values in of_other.items()}
+
+
 def _load_abundances(paths: Sequence[Path_]) -> Iterator[TileAbundances]:
     for path in paths:
         arrays, _ = load_arrays(path)
-        names = [field.name for field in fields(PixelAbundances)]
+        names = [field.name for field in fields(PixelAbundances) if field.name != "other"]
+        of_other = {
+            name.removeprefix(_OTHER): values
+            for name, values in arrays.items()
+            if name.startswith(_OTHER)
+        }
         with content_of(path, "abundances", "fit_abundances"):
             pixel = arrays["pixel"]
-            pixels = PixelAbundances(**{name: arrays[name] for name in names})
+            other = OtherAbundances(**of_other) if of_other else None
+            pixels = PixelAbundances(**{name: arrays[name] for name in names}, other=other)
             sums = DominantSums(arrays["dominant_counts"], arrays["dominant_abundance"])
         yield pixel, pixels, sums

@@ -23,8 +23,9 @@ from mlatem.io.store import load_spectrum_image, open_store
 from mlatem.io.validate import validate_store
 from mlatem.model import Acquisition
 from mlatem.model.acquisition import FIELDS
-from mlatem.model.prior_conflicts import check_statements
+from mlatem.model.prior_conflicts import agreed_geometry, check_statements
 from mlatem.model.priors import Priors
+from mlatem.preparation import prepare
 from mlatem.sheet import DatasetRow
 from mlatem.steps.progress import progress
 
@@ -89,6 +90,10 @@ def check_campaign(folder: str | PathLike[str]) -> Findings:
             if factors is not None:
                 read_factor_table(factors).check_elements(row.elements)
             signals = _opened(campaign.raw_paths(name), row, campaign.settings.convert)
+            preprocess = _settings.with_crop(campaign.settings.preprocess, row.crop)
+            # Drift is found on the counts, which are not read here.
+            preprocess = preprocess.model_copy(update={"drift": "off"})
+            signals = prepare(signals, preprocess, campaign.mask_path(name)).signals
             acquisition = _of_x_rays(signals)
             lacking = _missing(acquisition, signals.group_names)
             problems += [f"{name}: {problem}" for problem in lacking]
@@ -115,6 +120,7 @@ def _check_priors(
     ------
     ConfigError, InputError
     """
+    agreed_geometry(priors, row.geometry or "auto", "the column geometry")
     n_phases = row.n_phases or settings.n_phases
     if isinstance(n_phases, int) and len(priors.phases) > n_phases:
         raise ConfigError(

@@ -6,9 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mlatem import settings as _settings
 from mlatem.io.read import open_raw
 from mlatem.io.store import write_store
+from mlatem.preparation import prepare
 from mlatem.steps.progress import progress
 
 
@@ -18,6 +22,8 @@ def convert(
     *,
     acquisition_overrides: Mapping[str, float | str | None] | None = None,
     settings: _settings.Convert | None = None,
+    preprocess: _settings.Preprocess | None = None,
+    mask: str | PathLike[str] | NDArray[np.bool_] | None = None,
 ) -> None:
     """Convert the raw files of one dataset into a store.
 
@@ -30,15 +36,23 @@ def convert(
     acquisition_overrides : mapping, optional
         What takes precedence over the file, see `mlatem.io.read.open_raw`.
     settings : settings.Convert, optional
+    preprocess : settings.Preprocess, optional
+    mask : path-like or ndarray of shape (ny, nx), optional
+        Pixels of the whole map that are left out, see `mlatem.io.masks.read_mask`.
 
     Raises
     ------
     ReadError
-        If a raw file is missing, damaged or holds no spectrum image.
+        If a raw file is missing, damaged or holds no spectrum image, or the mask cannot be read.
+    InputError
+        If the part to keep, or the mask, does not fit the map.
     MemoryLimitError
         If the conversion is projected to need more memory than allowed.
     """
     settings = settings or _settings.Convert()
     with progress("convert") as advance:
         signals = open_raw(raw, acquisition_overrides=acquisition_overrides, settings=settings)
-        write_store(signals, store, settings=settings, progress=advance)
+        prepared = prepare(signals, preprocess or _settings.Preprocess(), mask)
+        write_store(
+            prepared.signals, store, settings=settings, progress=advance, review=prepared.review
+        )

@@ -21,7 +21,7 @@ def denoise(
     settings: _settings.Denoise,
     threads: int = 1,
 ) -> None:
-    """Find the low-rank basis of a store and the scores of its pixels, in two passes.
+    """Find the low-rank basis of a store and the scores of its pixels.
 
     Parameters
     ----------
@@ -34,11 +34,14 @@ def denoise(
         Tiles worked on at a time.
     """
     image, tile_shape = open_source(store)
-    dictionary = api.edxs_dictionary(image, load_calibration(calibration), edxs=edxs)
+    known = load_calibration(calibration)
+    dictionary = api.edxs_dictionary(image, known, edxs=edxs)
     with progress("denoise") as advance:
         result = api.denoise(
             image,
             dictionary,
+            calibration=known,
+            edxs=edxs,
             settings=settings,
             threads=threads,
             tile_shape=half_of_shard(tile_shape),

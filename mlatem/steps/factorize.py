@@ -7,6 +7,7 @@ from mlatem import api
 from mlatem import settings as _settings
 from mlatem.io.datasets import save_dataset
 from mlatem.io.detector_tables import with_detector_file
+from mlatem.model.prior_conflicts import agreed_geometry
 from mlatem.model.priors import Priors
 from mlatem.passes import TileSource
 from mlatem.physics.own_columns import own_columns
@@ -66,6 +67,7 @@ def factorize(
             tile_shape=half_of_shard(tile_shape),
             threads=threads,
             progress=advance,
+            mask=image.mask,
         )
         result = api.phases_of(
             source.kept_in_memory(),
@@ -81,7 +83,16 @@ def factorize(
     save_dataset(result.to_dataset(), factorization)
 
 
-def factorize_settings(row: DatasetRow, settings: _settings.Factorize) -> _settings.Factorize:
-    """The settings of one dataset: what its row of the sample sheet says takes precedence."""
-    given = {"n_phases": row.n_phases, "geometry": row.geometry}
+def factorize_settings(
+    row: DatasetRow, settings: _settings.Factorize, priors: Priors | None = None
+) -> _settings.Factorize:
+    """The settings of one dataset: what its row or its priors say takes precedence.
+
+    Raises
+    ------
+    ConfigError
+        If row and priors contradict each other.
+    """
+    told = agreed_geometry(priors, row.geometry or "auto", "the column geometry")
+    given = {"n_phases": row.n_phases, "geometry": row.geometry if told == "auto" else told}
     return settings.model_copy(update={k: v for k, v in given.items() if v is not None})

@@ -3,22 +3,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import fcntl
+import logging
+import time
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
 import pandas as pd
 
 import mlatem
-from mlatem.errors import StoreError
+from mlatem.campaign import load_folder
+from mlatem.errors import MlatemError, StoreError
 from mlatem.io.atomic import atomic_path, read_json, write_json
-from mlatem.logs import FINISHED
 from mlatem.model import Verdict
 from mlatem.reporting import IndexEntry, campaign_frame, render_index
+from mlatem.steps.outcome import DONE, outcome_of
 
-_ERROR = re.compile(r"^\S+ \S+ (?:ERROR|CRITICAL) \S+: (.*)$")
-_DONE = "DONE.json"
+_logger = logging.getLogger(__name__)
 
 
 def index(
@@ -43,23 +45,71 @@ def index(
     entries = [
         _entry(name, results / name, logs / name, row.get("path", "")) for name, row in rows.items()
     ]
-    done = results / _DONE
+    done = results / DONE
     # Missing while a dataset is: the next run then writes the page again.
     done.unlink(missing_ok=True)
-    with atomic_path(results / "index.html") as partial:
-        partial.write_text(render_index(entries, title), encoding="utf-8")
-    with atomic_path(results / "campaign.csv") as partial:
-        campaign_frame(entries).to_csv(partial, index=False)
+    _write(entries, results, title)
     if all(entry.finished for entry in entries):
         write_json(done, {"mlatem": mlatem.__version__, "datasets": list(rows)})
 
 
-def _entry(name: str, folder: Path, logs: Path, raw: str) -> IndexEntry:
-    failure = _failure(folder / _DONE, logs, raw)
-    if failure is not None:
-        return IndexEntry(dataset=name, finished=False, message=failure)
+def refresh(folder: str | PathLike[str] = ".", *, min_age_s: float = 60.0) -> bool:
+    """Bring the page of a campaign that is running up to date, unless it is nearly so.
+
+    Called by every dataset that finishes: the page shows those that finished or failed so far. One
+    job at a time writes it, and not more often than its size allows. A page that cannot be written
+    now is no fault of the dataset.
+
+    Parameters
+    ----------
+    folder : path-like, optional
+        Of the campaign.
+    min_age_s : float, optional
+        Least age of a page that is replaced; of large campaigns 1 s for 20 datasets.
+
+    Returns
+    -------
+    is_written : bool
+    """
     try:
-        done = read_json(folder / _DONE)
+        campaign = load_folder(folder)
+        results, logs = campaign.root / "results", campaign.root / "logs"
+        min_age_s = max(min_age_s, len(campaign.rows) / 20) if min_age_s else 0.0
+        page = results / "index.html"
+        if (results / DONE).exists() or (
+            page.exists() and time.time() - page.stat().st_mtime < min_age_s
+        ):
+            return False
+        with (results / ".index.lock").open("a", encoding="utf-8") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            entries = []
+            for name, row in campaign.rows.items():
+                raw = row.get("path", "")
+                outcome = outcome_of(results / name, logs / name, raw, is_running=True)
+                if outcome.state in ("done", "failed"):
+                    entries.append(_entry(name, results / name, logs / name, raw))
+            title = campaign.settings.report.title or "Campaign"
+            so_far = f"{len(entries)} of {len(campaign.rows)} datasets so far"
+            _write(entries, results, f"{title}: {so_far}")
+    except (MlatemError, OSError) as error:
+        _logger.info("the page of the campaign was not brought up to date: %s", error)
+        return False
+    return True
+
+
+def _write(entries: Sequence[IndexEntry], results: Path, title: str) -> None:
+    with atomic_path(results / "index.html") as partial:
+        partial.write_text(render_index(entries, title), encoding="utf-8")
+    with atomic_path(results / "campaign.csv") as partial:
+        campaign_frame(entries).to_csv(partial, index=False)
+
+
+def _entry(name: str, folder: Path, logs: Path, raw: str) -> IndexEntry:
+    outcome = outcome_of(folder, logs, raw)
+    if outcome.state != "done":
+        return IndexEntry(dataset=name, finished=False, message=outcome.message)
+    try:
+        done = read_json(folder / DONE)
         thumbnail = (folder / "figures" / "thumbnail.png").read_bytes()
     except (StoreError, OSError) as error:
         return IndexEntry(dataset=name, finished=False, message=str(error))
@@ -80,28 +130,3 @@ def _seconds(logs: Path) -> float | None:
     """Wall time of all jobs of a dataset, from the workflow's benchmarks; None without any."""
     times = [pd.read_csv(path, sep="\t")["s"].iloc[0] for path in logs.glob("*.benchmark.tsv")]
     return float(sum(times)) if times else None
-
-
-def _failure(done: Path, logs: Path, raw: str) -> str | None:
-    """Why a dataset has no up-to-date result; None if it has one."""
-    finished = done.stat().st_mtime if done.is_file() else None
-    found = []
-    for path in logs.glob("*.log"):
-        changed = path.stat().st_mtime
-        if finished is None or changed > finished:
-            message = _message(path, raw)
-            found += [(changed, f"{path.stem}: {message}")] if message else []
-    if found:
-        return max(found)[1]
-    return None if finished is not None else f"not started: {raw}; run the workflow again"
-
-
-def _message(log: Path, raw: str) -> str | None:
-    """Why a job failed, from its log; None for a job that finished."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    errors = [match[1] for line in lines if (match := _ERROR.match(line))]
-    if errors:
-        return errors[-1]
-    if any(FINISHED in line for line in lines):
-        return None
-    return f"stopped without a message, killed or out of memory, while working on {raw}; see {log}"

@@ -44,7 +44,7 @@ def load_calibration(path: str | PathLike[str]) -> Calibration:
 
 
 def load_lowrank(path: str | PathLike[str], dictionary: Dictionary) -> tuple[Basis, float]:
-    """The basis that `denoise` wrote, and the counts of the map in its window.
+    """The basis that `denoise` wrote, without rare axes, and the counts of the map in its window.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def load_lowrank(path: str | PathLike[str], dictionary: Dictionary) -> tuple[Bas
     """
     product = load_dataset(path)
     with content_of(path, "a low-rank product", "mlatem denoise"):
-        basis = Basis.from_dataset(product)
+        basis = Basis.from_dataset(product).without_rare()
         first = int(product.attrs["first_channel"])
         total_counts = float(product.attrs["total_counts"])
     check_window(path, slice(first, first + basis.energy.size), dictionary)

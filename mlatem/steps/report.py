@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from os import PathLike
@@ -35,10 +37,14 @@ from mlatem.model import (
     Verdict,
 )
 from mlatem.physics.dictionary import dictionary_from_calibration
+from mlatem.preparation import DETAILS
+from mlatem.preparation import decisions_of as preprocessing_decisions
+from mlatem.preparation import verdicts_of as preprocessing_verdicts
 from mlatem.preprocessing.poisson_fit import fit_counts
 from mlatem.quantification.verdicts import decisions as quantification_decisions
 from mlatem.quantification.verdicts import verdicts as quantification_verdicts
 from mlatem.reporting import (
+    DriftCurve,
     MassThickness,
     ReportInputs,
     SumFit,
@@ -172,12 +178,15 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
         sum_fit=_sum_fit(image.energy, calibration, settings),
         basis=basis,
         decisions=(
+            *preprocessing_decisions(image),
             *_decisions(calibration, lowrank, factorization),
             *quantification_decisions(table),
         ),
         verdicts=(
             *raw_verdicts(image),
+            *preprocessing_verdicts(image),
             *calibration.verdicts,
+            *(Verdict(**verdict) for verdict in lowrank.attrs["verdicts"]),
             *(Verdict(**verdict) for verdict in factorization.attrs["verdicts"]),
             rare_verdict(rare),
             *quantification_verdicts(table),
@@ -187,7 +196,17 @@ def _inputs(files: DatasetFiles, row: DatasetRow, settings: _settings.Settings) 
         settings=settings.report,
         mass_thickness=_mass_thickness(stored),
         rare=rare,
+        drift=_drift(image),
+        lowrank=lowrank,
     )
+
+
+def _drift(image: SpectrumImage) -> DriftCurve | None:
+    found = image.attrs.get(DETAILS, {}).get("drift")
+    if found is None:
+        return None
+    curves = {name: tuple(found[name]) for name in ("y_px", "x_px", "is_used")}
+    return DriftCurve(**curves, reference=found["reference"])
 
 
 def _mass_thickness(maps: xr.Dataset) -> MassThickness | None:
@@ -211,7 +230,7 @@ def _sum_fit(
 def _decisions(
     calibration: Calibration, lowrank: xr.Dataset, factorization: Factorization
 ) -> tuple[Decision, ...]:
-    found = [lowrank.attrs["decision"], *factorization.attrs["decisions"]]
+    found = [*lowrank.attrs["decisions"], *factorization.attrs["decisions"]]
     return (*calibration.decisions, *(Decision(**decision) for decision in found))
 
 
@@ -233,10 +252,24 @@ def _provenance(
         "sources": open_store(files.store).attrs["source"],
         "versions": {"mlatem": mlatem.__version__, **package_versions(_PACKAGES)},
         "settings": settings.model_dump(mode="json"),
+        "settings_sha256": _digest(settings),
+        "further_inputs": _further_inputs(row, settings),
         "sample_sheet": row.model_dump(mode="json", exclude_none=True),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "map": list(image.shape),
     }
+
+
+def _digest(settings: _settings.Settings) -> str:
+    """What tells at a glance whether two results were made with the same settings."""
+    text = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _further_inputs(row: DatasetRow, settings: _settings.Settings) -> dict[str, str]:
+    """SHA-256 of what was read beside the raw files, by name."""
+    named = (row.k_factors, row.priors, settings.edxs.detector.efficiency_file)
+    return {name: sha256_of_file(name) for name in named if name and Path(name).is_file()}
 
 
 def _summary(inputs: ReportInputs, files: DatasetFiles) -> dict[str, Any]:

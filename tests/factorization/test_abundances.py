@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlatem.errors import InputError
-from mlatem.factorization.abundances import DominantSums, dominant, fit_abundances
+from mlatem.factorization.abundances import DominantSums, dominant, fit_abundances, fit_other
 from mlatem.model import SparseCounts
 
 
@@ -49,6 +49,21 @@ def test_empty_pixels(four_phases):
     assert np.isnan(found.covariance[[0, 2]]).all()
     assert found.abundance[1].sum() == pytest.approx(2, rel=1e-3)
     assert np.array_equal(found.deviance[[0, 2]], [0, 0])
+
+
+def test_the_other_answer_is_fitted_likewise_where_phases_may_be(four_phases):
+    example, _ = four_phases
+    counts = map_of(example)
+    found = fit_abundances(counts, example.spectrum)
+    other = fit_other(counts, example.spectrum)
+    assert np.allclose(other.abundance, found.abundance, atol=1e-3)
+    assert np.allclose(other.deviance, found.deviance, rtol=1e-4)
+    allowed = np.ones((counts.n_pixels, 4), dtype=bool)
+    allowed[::2, 0] = False
+    held = fit_other(counts, example.spectrum, allowed)
+    assert np.all(held.abundance[::2, 0] == 0) and held.abundance[1::2, 0].any()
+    with pytest.raises(InputError, match="phase spectra must be finite"):
+        fit_other(counts, -example.spectrum)
 
 
 def test_equal_spectra_have_no_covariance(four_phases):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mlatem.factorization.geometry import Atoms, around, n_lacking, purity
-from mlatem.factorization.geometry_class import _class
+from mlatem.factorization.geometry_class import Evidence, _class
 from mlatem.factorization.solver import solve_compositions
 from mlatem.factorization.verdicts import decisions, verdicts
 from mlatem.model import RegionStatistics
@@ -155,12 +155,27 @@ def test_two_phases_around_explain_an_element_more():
         ([1, 0], [0, 9], [0, 2], True, True, "CORNER"),
         ([1, 0], [0, 9], [0, 1], True, True, "WEAK"),
         ([1, 0], [0, 9], [0, 2], True, False, "WEAK"),
+        ([1, 0], [0, 9], [0, 3], True, False, "CORNER"),
         ([1, 0, 0], [0, 9, 9], [0, 2, 0], True, True, "OPEN"),
     ],
 )
 def test_classes(alone, apart, lacking, is_steady, is_clear, expected):
-    alone, apart, lacking = np.array(alone, dtype=bool), np.array(apart), np.array(lacking)
-    assert _class(alone, apart, lacking, is_steady, is_clear) == expected
+    alone, apart = np.array(alone, dtype=bool), np.array(apart)
+    assert _class(alone, apart, evidence(lacking, is_clear=is_clear), is_steady) == expected
+
+
+@pytest.mark.parametrize(
+    ("lacking", "has_own", "hangs", "expected"),
+    [(2, False, False, "WEAK"), (3, False, False, "CORNER"), (4, True, True, "WEAK")],
+)
+def test_evidence_of_an_embedded_phase(lacking, has_own, hangs, expected):
+    found = evidence([0, lacking], has_own=has_own, hangs=hangs)
+    assert _class(np.array([True, False]), np.array([0, 9]), found, True) == expected
+
+
+def evidence(lacking, *, has_own=True, hangs=False, is_clear=True):
+    of_all = (np.full(len(lacking), one) for one in (has_own, hangs, is_clear))
+    return Evidence(np.array(lacking), *of_all)
 
 
 def test_fractions_of_atoms():

@@ -30,7 +30,11 @@ def parts_of(absorption=(0.3, 1.2)):
     column = np.array([*(c for _, c, _ in LINES), 3])
     factor = np.array([*(f for _, _, f in LINES), -1])
     return ColumnParts(
-        np.array(spectra)[None] * through[:, None, :], column, factor, ("A L3", "B L3"), PRIOR
+        np.array(spectra)[None] * through[:, None, :],
+        column,
+        factor,
+        ("A L3", "B L3"),
+        np.diag(np.square(PRIOR)),
     )
 
 
@@ -98,6 +102,25 @@ def test_without_counts_the_tables_stand():
     np.testing.assert_allclose(found.log_factor, 0.0, atol=0.05)
 
 
+def test_what_is_common_to_sub_shells_carries_over():
+    """A sub-shell that the counts do not tell follows the one of its family that they do."""
+    hidden = parts_of()
+    spectrum = hidden.spectrum.copy()
+    spectrum[:, 3] *= 1e-6
+    apart, alike = (
+        ColumnParts(spectrum, hidden.column, hidden.factor, hidden.names, covariance)
+        for covariance in (0.16 * np.eye(2), np.array([[0.16, 0.14], [0.14, 0.16]]))
+    )
+    columns = unit_columns(apart.columns(TRUE))
+    counts, abundance = expected(total=1e6)
+    counts = abundance @ np.einsum("kj,kje->ke", WEIGHT, columns)
+    data = PooledData(counts, np.full(N_REGIONS, 100), columns)
+    assert fitted(data, abundance, apart).log_factor == pytest.approx([TRUE[0], 0.0], abs=0.02)
+    conditional = 0.14 / 0.16 * TRUE[0]
+    found = fitted(data, abundance, alike).log_factor
+    assert found == pytest.approx([TRUE[0], conditional], abs=0.03)
+
+
 def test_slopes_and_information_are_the_derivatives():
     data, abundance = measured(total=1e4, seed=3)
     values = Unknowns(abundance, np.maximum(WEIGHT, 0.01), np.array([0.1, -0.2]))
@@ -157,7 +180,7 @@ def test_compositions_follow_an_error_of_a_factor():
     errors = factor_errors(data, PARTS, abundance, WEIGHT, TRUE)
     scale = PARTS.columns(TRUE).sum(axis=-1)
     step = np.array([0.02, 0.0])
-    held = ColumnParts(PARTS.spectrum, PARTS.column, PARTS.factor, PARTS.names, (1e-6, 1e-6))
+    held = ColumnParts(PARTS.spectrum, PARTS.column, PARTS.factor, PARTS.names, 1e-12 * np.eye(2))
     shifted = ColumnParts(
         np.where(
             (held.factor >= 0)[:, None],
@@ -165,7 +188,7 @@ def test_compositions_follow_an_error_of_a_factor():
             1,
         )
         * held.spectrum,
-        *(held.column, held.factor, held.names, held.log_sigma),
+        *(held.column, held.factor, held.names, held.log_covariance),
     )
     fit = fit_factors(data, shifted, abundance, np.maximum(WEIGHT, 1e-3), np.zeros(2))
     moved = fit.weight / shifted.columns(np.zeros(2)).sum(axis=-1) - WEIGHT / scale

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mlatem.errors import InputError
-from mlatem.factorization.abundances import dominant, fit_abundances
+from mlatem.factorization.abundances import dominant, fit_abundances, fit_other
 from mlatem.factorization.merge import merge
 from mlatem.factorization.solver import solve_compositions
 from mlatem.model import Factorization, SparseCounts
@@ -58,6 +59,37 @@ def test_the_result_is_a_factorization_that_can_be_saved(solved):
         - example.abundance[..., np.argsort(example.errors(solution.coefficient)[2])]
     )
     assert np.sqrt(np.mean(error**2)) < 0.1 * example.abundance.sum(axis=2).mean()
+
+
+def test_the_other_answer_comes_with_all_tiles_or_not_at_all(solved):
+    example, solution = solved
+    spectrum = solution.coefficient @ example.dictionary.columns
+    turned = spectrum + 0.3 * spectrum.mean(axis=0)
+    turned /= turned.sum(axis=1, keepdims=True)
+    parts = parts_of(example, solution, (16, 16))
+    counts = [
+        SparseCounts.from_dense(
+            example.counts[tile.slices], tile.pixel_index(example.counts.shape[1])
+        )
+        for tile in plan_tiles(example.counts.shape[:2], (16, 16))
+    ]
+    with_other = [
+        (pixel, replace(pixels, other=fit_other(own, turned)), sums)
+        for (pixel, pixels, sums), own in zip(parts, counts, strict=True)
+    ]
+    both = merged(example, solution, with_other)
+    alone = merged(example, solution, parts)
+    assert np.array_equal(both.abundance, alone.abundance)
+    assert alone.alternative_abundance is None and alone.alternative_deviance is None
+    fitted = fit_abundances(
+        SparseCounts.from_dense(example.counts, np.arange(both.deviance.size)), turned
+    )
+    found = both.alternative_abundance.reshape(fitted.abundance.shape)
+    assert np.allclose(found, fitted.abundance, atol=1e-3)
+    assert np.allclose(both.alternative_deviance.ravel(), fitted.deviance, rtol=1e-4, atol=1e-3)
+    again = Factorization.from_dataset(both.to_dataset())
+    assert np.array_equal(again.alternative_abundance, both.alternative_abundance)
+    assert merged(example, solution, [*with_other[1:], parts[0]]).alternative_abundance is None
 
 
 def test_missing_and_repeated_tiles_are_refused(solved):

@@ -108,7 +108,7 @@ def test_factors_that_all_phases_share_are_fitted_with_their_compositions(four_p
         spectrum = np.concatenate([columns, soft[:, None]], axis=1)
         spectrum[:, iron] -= soft
         factor = np.append(np.full(every.size, -1), 0)
-        return ColumnParts(spectrum, np.append(every, iron), factor, ("Fe L3",), (0.4,))
+        return ColumnParts(spectrum, np.append(every, iron), factor, ("Fe L3",), np.array([[0.16]]))
 
     coefficient = np.zeros((4, dictionary.n_columns))
     coefficient[:, dictionary.quantified] = example.atomic

@@ -117,7 +117,16 @@ def test_too_few_rounds_never_look_converged(four_phases):
     example, regions = four_phases
     solution = solve_compositions(regions, example.dictionary, 4, options=Factorize(max_rounds=1))
     assert not solution.converged
-    assert "max_rounds" in solution.reason
+    assert "max_rounds, or ask for fewer phases" in solution.reason
+
+
+def test_one_phase_is_not_to_be_made_fewer(make_specimen, make_regions):
+    example = make_specimen(1, 50)
+    options = Factorize(max_rounds=1)
+    solution = solve_compositions(make_regions(example), example.dictionary, 1, options=options)
+    assert not solution.converged
+    assert "raise factorize.max_rounds" in solution.reason
+    assert "fewer" not in solution.reason
 
 
 @pytest.mark.parametrize("n_phases", [14, 100])

@@ -4,18 +4,26 @@
 import importlib
 import sys
 import tracemalloc
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 from mlatem.errors import InputError, StoreError
 from mlatem.io.exact_json import dumps
 from mlatem.io.export import export_hspy, to_hyperspy
 from mlatem.io.read import open_raw, read
 from mlatem.io.signals import RawSignals
-from mlatem.io.store import load_original_metadata, open_store, write_store
+from mlatem.io.store import (
+    load_original_metadata,
+    load_spectrum_image,
+    open_store,
+    write_store,
+)
+from mlatem.io.validate import validate_store
 from mlatem.model import Acquisition, SpectrumImage, Value
 from mlatem.steps.export import export
 
@@ -116,6 +124,30 @@ def test_export_and_reimport_are_identical(store, exported, tmp_path):
     source = open_store(tmp_path / "again.zarr").attrs["source"]
     assert source[0]["file"] == "out.hspy"
     assert source[0]["made_from"] == [{"file": "raw.emd"}]
+
+
+def test_pixels_that_are_left_out_stay_so(signals, tmp_path):
+    mask = np.random.default_rng(0).random((140, 21)) < 0.1
+    images = (replace(signals.spectrum_images[0], mask=mask), *signals.spectrum_images[1:])
+    write_store(replace(signals, spectrum_images=images), tmp_path / "spim.zarr")
+    assert validate_store(tmp_path / "spim.zarr") == []
+    np.testing.assert_array_equal(load_spectrum_image(tmp_path / "spim.zarr").mask, mask)
+    export(tmp_path / "spim.zarr", tmp_path / "out.hspy")
+    with h5py.File(tmp_path / "out.hspy") as file:
+        stored = file["Experiments/a-b/metadata/MLATEM/navigation_mask"]
+        np.testing.assert_array_equal(stored, mask)
+    np.testing.assert_array_equal(read(tmp_path / "out.hspy")["edxs"]["mask"], mask)
+    write_store(open_raw(tmp_path / "out.hspy"), tmp_path / "again.zarr")
+    assert_same_stores(tmp_path / "spim.zarr", tmp_path / "again.zarr")
+
+
+def test_a_mask_of_all_pixels_is_found(signals, tmp_path):
+    mask = np.zeros((140, 21), dtype=bool)
+    images = (replace(signals.spectrum_images[0], mask=mask), *signals.spectrum_images[1:])
+    write_store(replace(signals, spectrum_images=images), tmp_path / "spim.zarr")
+    zarr.open_array(tmp_path / "spim.zarr/edxs/mask")[:] = True
+    (problem,) = validate_store(tmp_path / "spim.zarr")
+    assert "edxs: pixels: the mask leaves out all 2940 pixels" in problem
 
 
 def test_what_the_user_says_at_reimport_holds(exported):

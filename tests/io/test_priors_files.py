@@ -69,6 +69,7 @@ def test_places_alone(folder):
         ("priors.yaml", "phases: {a: {like: titania}}", "the library (no file) holds nothing"),
         ("priors.yaml", "phases: {a: {absent: [Ca], present: [Ca]}}", "contradict each other"),
         ("shared/phases.yaml", "phases: {b: {}}", "holds b: correct the name"),
+        ("shared/phases.yaml", "geometry: embedded\nphases: {}", "stands in a library"),
         ("shared/phases.yaml", None, "no such file"),
         (
             "shared/phases.yaml",

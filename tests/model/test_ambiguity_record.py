@@ -23,6 +23,7 @@ def make_ambiguity(n_phases=2, n_columns=3) -> Ambiguity:
         mixing_low=-square,
         mixing_high=square,
         alternative_coefficient=np.full((n_phases, n_columns), 0.5),
+        alternative_scale=np.ones((n_phases, n_columns)),
         fewer_coefficient=np.ones((n_phases - 1, n_columns)),
         more_coefficient=np.ones((n_phases + 1, n_columns)),
         order_deviance=np.array([300.0, 100.0, np.nan]),

@@ -38,6 +38,8 @@ def calibration() -> Calibration:
         stop_channel=900,
         deviance_per_dof=1.3,
         line_factors={"Al L3": Estimate(0.9, 0.1, "file")},
+        line_factor_prior={"Al L3": 0.4},
+        line_factor_common={"Al L3": 0.3},
         offset_gain_correlation=-0.7,
         resolution_ev=Estimate(129.0, 0.5, "file"),
         pile_up=Estimate(0.004, 0.001, "file"),
@@ -82,3 +84,17 @@ def test_corrected_axis(calibration: Calibration):
 def test_contradictions(calibration: Calibration, change: dict[str, object], message: str):
     with pytest.raises(InputError, match=message):
         replace(calibration, **change)
+
+
+def test_sub_shells_share_the_error_of_their_family(calibration: Calibration):
+    known = replace(
+        calibration,
+        line_factor_prior={"Fe L3": 0.4, "Fe L1": 0.5, "Ni L3": 0.4, "Pt M5": 0.5},
+        line_factor_common={"Fe L3": 0.4, "Fe L1": 0.4, "Ni L3": 0.4},
+    )
+    names = list(known.line_factor_prior)
+    expected = np.diag([0.16, 0.25, 0.16, 0.25])
+    expected[0, 1] = expected[1, 0] = 0.16
+    np.testing.assert_allclose(known.line_factor_covariance(names), expected)
+    np.testing.assert_allclose(known.line_factor_covariance(names[1:]), expected[1:, 1:])
+    assert known.line_factor_covariance([]).shape == (0, 0)

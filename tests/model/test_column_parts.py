@@ -11,7 +11,7 @@ N_PHASES, N_ENERGY = 2, 7
 COLUMN = np.array([0, 0, 1, 2, 2])
 FACTOR = np.array([-1, 0, 1, 0, -1])
 SPECTRUM = np.random.default_rng(0).random((N_PHASES, len(COLUMN), N_ENERGY))
-PARTS = ColumnParts(SPECTRUM, COLUMN, FACTOR, ("A L3", "B L2"), (0.3, 0.2))
+PARTS = ColumnParts(SPECTRUM, COLUMN, FACTOR, ("A L3", "B L2"), np.diag([0.09, 0.04]))
 LOG_FACTOR = np.log([0.7, 1.4])
 
 
@@ -47,12 +47,12 @@ def test_columns_that_are_known_have_no_factors():
     [
         ({"column": COLUMN[1:]}, "5 parts of columns, but 4 columns"),
         ({"factor": FACTOR + 1}, "name factor 2, but 2 names"),
-        ({"log_sigma": (0.3,)}, "1 standard deviations"),
+        ({"log_covariance": np.eye(1)}, "2 names and a covariance of shape"),
         ({"column": np.array([0, 0, 1, 3, 3])}, "a column has no part"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(changed, message):
     values = {"spectrum": SPECTRUM, "column": COLUMN, "factor": FACTOR}
-    values |= {"names": PARTS.names, "log_sigma": PARTS.log_sigma}
+    values |= {"names": PARTS.names, "log_covariance": PARTS.log_covariance}
     with pytest.raises(InputError, match=message):
         ColumnParts(**{**values, **changed})

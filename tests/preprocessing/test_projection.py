@@ -52,6 +52,23 @@ def test_the_minimum_is_that_of_a_general_optimizer(weighted):
     assert found.objective == pytest.approx(best.fun, abs=2e-3)
 
 
+def test_priors_may_be_correlated():
+    correlation = np.array([[1.0, 0.9], [0.9, 1.0]])
+    known = parameters(sigma=np.array([0.2, 0.5]), correlation=correlation)
+    spectrum = counts(scale=0.1)
+    inverse = np.linalg.inv(correlation * np.outer(known.sigma, known.sigma))
+
+    def objective(theta):
+        off = theta - known.centre
+        fit = fit_counts(spectrum, columns_of(theta), tolerance=1e-10)
+        return fit.deviance + float(off @ inverse @ off)
+
+    best = minimize(objective, TRUTH, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-8})
+    found = project(spectrum, columns_of, known)
+    assert found.objective == pytest.approx(best.fun, abs=2e-3)
+    np.testing.assert_allclose(found.parameter, best.x, atol=0.05)
+
+
 def test_the_covariance_is_that_of_repeated_fits_whatever_the_weights():
     weight = 1.0 / (1.0 + counts() / 20.0)
     fits = [project(counts(seed), columns_of, parameters(), weight=weight) for seed in range(150)]

@@ -17,14 +17,15 @@ SHELLS = Shells.of_dictionary(SPLIT)
 
 
 def free_factors(total):
-    """Names of the sub-shells that are fitted to a spectrum of so many counts."""
+    """Sub-shells that are fitted to a spectrum of so many counts, with what is known of them."""
     whole = edxs_dictionary(ENERGY, **PHYSICS)
     expected = (whole.columns / whole.columns.sum(axis=1)[:, None]).mean(axis=0)
     counts = np.random.default_rng(0).poisson(total * expected).astype(float)
     ones, weight = np.ones(len(SHELLS.names)), np.ones(ENERGY.size)
     coefficient = fit_counts(counts, SHELLS.joined(SPLIT.columns, ones)).coefficient
-    sigma = SHELLS.factor_sigma(coefficient, ones, weight)
-    return {SHELLS.keys[k]: sigma[k] for k in np.flatnonzero(sigma)}
+    sigma, common = SHELLS.factor_sigma(coefficient, ones, weight)
+    assert not common[sigma == 0].any()
+    return {SHELLS.keys[k]: (sigma[k], common[k]) for k in np.flatnonzero(sigma)}
 
 
 def test_joined_columns_are_those_of_the_elements_and_families():
@@ -41,11 +42,18 @@ def test_the_best_known_family_stays_as_it_is():
     assert {"Ti L3", "Pt M5", "Pt M4", "Pt L2"} <= set(free)
     # L, known to 20 %, is better known than M, to 50 %.
     assert "Pt L3" not in free
-    assert free["Pt M5"] == pytest.approx(np.hypot(0.5, 0.2), abs=0.01)
+    assert free["Pt M5"][0] == pytest.approx(np.hypot(0.5, 0.2), abs=0.01)
 
 
 def test_a_sub_shell_within_the_reference_is_known_better_than_its_family():
-    assert free_factors(1e6)["Pt L2"] == pytest.approx(0.1)
+    assert free_factors(1e6)["Pt L2"] == pytest.approx((0.1, 0.0))
+
+
+def test_sub_shells_of_a_family_have_its_error_in_common():
+    free = free_factors(1e6)
+    family = np.hypot(0.5, 0.2)
+    assert free["Pt M5"] == pytest.approx((family, family), abs=0.01)
+    assert free["Pt M4"] == pytest.approx((np.hypot(family, 0.25), family), abs=0.01)
 
 
 def test_few_counts_leave_intensities_to_the_tables():

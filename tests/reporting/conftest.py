@@ -179,6 +179,7 @@ def make():
     """Makers of the records that a report is made of."""
     return SimpleNamespace(
         factorization=make_factorization,
+        basis=make_basis,
         table=make_table,
         maps=make_maps,
         calibration=make_calibration,

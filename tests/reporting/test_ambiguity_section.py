@@ -30,6 +30,7 @@ def opened(make):
         mixing_low=np.array([[0.0, 0.0], [-0.004, 0.0]]),
         mixing_high=np.array([[0.0, 0.0], [1.0, 0.0]]),
         alternative_coefficient=other,
+        alternative_scale=factorization.columns.sum(axis=-1),
         fewer_coefficient=first[None],
         more_coefficient=np.zeros((0, first.size)),
         order_deviance=np.array([5000.0, 900.0, np.nan]),
@@ -59,6 +60,31 @@ def test_the_page_asks_the_question_and_shows_both_spectra(opened):
     assert "alternative_2.png" in report.figures
     assert "alternative_1.png" not in report.figures
     assert 'href="#ambiguity"' in report.html
+
+
+def test_two_whole_answers_stand_side_by_side_on_one_scale(opened):
+    factorization = opened.factorization
+    other = factorization.abundance.copy()
+    other[..., 1] += 0.5 * factorization.abundance[..., 0]
+    other[..., 0] *= 0.5
+    whole = replace(
+        factorization,
+        alternative_abundance=other,
+        alternative_deviance=factorization.deviance + 1,
+    )
+    compared = ambiguity_section(whole).differences
+    assert compared.rows[0].share == ("50.0", "25.0")
+    assert compared.rows[0].elements == ""
+    assert compared.rows[1].elements.startswith("Fe 40.0 or ")
+    assert compared.fit == f"this answer's deviance is lower by {factorization.deviance.size}"
+    report = render_report(replace(opened, factorization=whole))
+    for phase in (1, 2):
+        for answer in ("this", "other"):
+            assert f"{answer}_answer_{phase}.png" in report.figures
+    assert "50.0 or 25.0" in report.html
+    plain = render_report(opened)
+    assert ambiguity_section(factorization).differences is None
+    assert "this_answer_1.png" not in plain.figures
 
 
 def test_a_geometry_that_was_given_is_not_open(opened):

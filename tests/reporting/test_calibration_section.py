@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mlatem.model import DetectorAxis, Estimate
 from mlatem.reporting import SumFit, render_report
-from mlatem.reporting.calibration import correction_ev
+from mlatem.reporting.calibration import correction_ev, factor_rows
+from mlatem.reporting.numbers import NOTHING
 
 
 def detector(name, share):
@@ -50,6 +53,26 @@ def test_the_page_shows_spectrum_axis_detectors_and_intensities(make, fitted):
     ):
         assert text in report.html
     assert "correlation of offset and gain" in report.html
+
+
+def test_the_intensities_that_were_used_stand_beside_those_of_the_sum(make, fitted):
+    calibration, _ = fitted
+    calibration = replace(
+        calibration,
+        line_factors={**calibration.line_factors, "Ni L3": Estimate(1.31, 0.05, "file")},
+    )
+    found = make.factorization()
+    again = {"Fe L3": [0.91, 0.03, 0.04], "Fe L1": [1.2, 0.06, 0.08]}
+    found = replace(found, attrs={**found.attrs, "line_factors": again})
+    rows = {row.name: row for row in factor_rows(calibration, found)}
+    assert list(rows) == ["Fe L1", "Fe L3", "Ni L3"]
+    assert rows["Fe L3"].used == "0.910 \N{PLUS-MINUS SIGN} 0.050"
+    assert rows["Fe L3"].of_sum == "0.520 \N{PLUS-MINUS SIGN} 0.080"
+    assert rows["Fe L1"].of_sum == NOTHING
+    assert rows["Ni L3"].used == rows["Ni L3"].of_sum
+    report = render_report(make.inputs(calibration=calibration, factorization=found))
+    assert rows["Fe L3"].used in report.html and rows["Fe L3"].of_sum in report.html
+    assert "Not fitted again, and used as the sum spectrum shows them: Ni L3." in report.html
 
 
 def test_an_axis_that_was_kept_has_no_picture_of_its_correction(make, fitted):

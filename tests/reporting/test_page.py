@@ -8,7 +8,7 @@ import pytest
 
 from mlatem.errors import InputError
 from mlatem.model import Acquisition, Decision, Estimate, PhaseTable, Verdict
-from mlatem.reporting import Survey, render_report
+from mlatem.reporting import DriftCurve, Survey, render_report
 from mlatem.reporting.caveats import caveats
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -238,3 +238,20 @@ def test_what_is_known_beforehand_stands_with_its_cost(make, report):
     assert "Known beforehand" in page.text
     assert "2: wire absent O; only in rim 42 10.8 contradict it" in page.text
     assert "Phase 2: wire" in page.text
+
+
+def test_the_drift_is_shown_where_it_was_found(make):
+    curve = DriftCurve((0.2, 1.1, 0.0), (0.0, -0.4, 0.0), (True, True, False), "HAADF")
+    rendered = render_report(make.inputs(drift=curve))
+    assert rendered.figures["drift.png"].startswith(b"\x89PNG")
+    assert "Drift between the frames, found on HAADF" in rendered.html
+    assert "drift.png" not in render_report(make.inputs()).figures
+
+
+def test_a_mask_is_in_the_legend(make):
+    inputs = make.inputs()
+    mask = np.zeros(inputs.maps.phase.shape, dtype=bool)
+    mask[2, 3] = True
+    maps = replace(inputs.maps, mask=mask)
+    assert "left out by the mask" in render_report(replace(inputs, maps=maps)).html
+    assert "left out by the mask" not in render_report(inputs).html

@@ -86,3 +86,28 @@ def test_images_of_any_shape_fill_their_figure(shape):
 def test_main_elements_are_in_order_of_abundance(make):
     assert main_elements(make.table()) == ("O", "Fe", "Si")
     assert make.maps(make.factorization()).elements == ("O", "Si", "Fe")
+
+
+def test_pixels_that_are_left_out_are_hatched(make):
+    """Also a single pixel: its square has dark strokes, its neighbours have none."""
+    mask = np.zeros((12, 16), dtype=bool)
+    mask[5, 7] = mask[0, 0] = mask[11, 15] = True
+    values = np.where(mask, np.nan, 1.0)
+    figure, axes = draw_map(
+        values, Extent(16.0, 12.0), title="", limits=(0.0, 1.0), side_in=3.0, mask=mask
+    )
+    figure.set_dpi(200)
+    figure.canvas.draw()
+    gray = np.asarray(figure.canvas.buffer_rgba())[..., :3].min(axis=2)
+
+    def darkest(y, x):
+        (left, top), (right, bottom) = axes.transData.transform(
+            [(x - 0.4, y - 0.4), (x + 0.4, y + 0.4)]
+        )
+        rows = slice(int(gray.shape[0] - top), int(gray.shape[0] - bottom))
+        return gray[rows, int(left) : int(right)].min()
+
+    plain = darkest(5, 5)
+    stroke = [darkest(*place) for place in np.argwhere(mask)]
+    assert np.all(np.array(stroke) < 0x60)
+    assert plain == darkest(6, 7) == darkest(1, 1)

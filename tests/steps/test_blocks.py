@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from mlatem.model.priors import Priors
 from mlatem.physics.dictionary import edxs_dictionary
 from mlatem.sheet import DatasetRow
 from mlatem.steps import blocks, calibrate, denoise, factorize
+from mlatem.steps.compositions import load_compositions, save_compositions
 from mlatem.steps.inputs import half_of_shard, load_calibration
 
 SHAPE = (100, 80)
@@ -186,6 +188,40 @@ def test_priors_hold_across_blocks(folder, tmp_path):
         )
 
 
+def test_masks_hold_across_blocks(folder, tmp_path):
+    """Also where a whole shard is masked, and with what a mask of the file says."""
+    image = load_spectrum_image(folder / "spim.zarr")
+    mask = np.random.default_rng(0).random(SHAPE) < 0.05
+    mask[:64, 64:] = True
+    files = tmp_path / "masked"
+    files.mkdir()
+    write_store(RawSignals((replace(image, mask=mask),)), files / "spim.zarr")
+    (files / "calibration.json").write_bytes((folder / "calibration.json").read_bytes())
+    denoise.denoise(
+        files / "spim.zarr",
+        files / "calibration.json",
+        lowrank=files / "lowrank.zarr",
+        edxs=EDXS,
+        settings=settings.Denoise(),
+    )
+    scores = load_dataset(files / "lowrank.zarr")["scores"]
+    np.testing.assert_array_equal(np.isnan(scores).any("axis"), mask)
+    expected = run(files, files, 1)
+    (tmp_path / "three").mkdir()
+    assert_same(run(files, tmp_path / "three", 3), expected)
+    np.testing.assert_array_equal(np.isnan(expected["abundance"]).all("phase"), mask)
+    np.testing.assert_array_equal(expected["mask"], mask)
+    factorize.factorize(
+        files / "spim.zarr",
+        files / "calibration.json",
+        files / "lowrank.zarr",
+        factorization=tmp_path / "factorization.zarr",
+        edxs=EDXS,
+        settings=FACTORIZE,
+    )
+    assert_same(load_dataset(tmp_path / "factorization.zarr"), expected)
+
+
 def test_one_call_does_the_same(folder, whole, tmp_path):
     factorize.factorize(
         folder / "spim.zarr",
@@ -221,6 +257,24 @@ def test_files_give_what_arrays_give(folder, whole):
     )
     for name in ("coefficient", "abundance", "spectrum"):
         np.testing.assert_allclose(result[name], whole[1][name], rtol=1e-9, atol=1e-12)
+
+
+def test_the_other_answer_goes_through_the_blocks_where_the_class_is_open(folder, whole, tmp_path):
+    known = load_compositions(whole[0] / "compositions.npz")
+    opened = replace(known.solution.ambiguity, geometry_class="OPEN", is_given=False)
+    path, store = tmp_path / "compositions.npz", folder / "spim.zarr"
+    save_compositions(path, replace(known, solution=replace(known.solution, ambiguity=opened)))
+    parts = [tmp_path / f"abundances-{block}.npz" for block in ("1-of-2", "2-of-2")]
+    for part in parts:
+        block = part.stem.removeprefix("abundances-")
+        blocks.fit_abundances(store, path, abundances=part, block=block)
+    blocks.merge(store, path, parts, factorization=tmp_path / "factorization.zarr")
+    found = load_dataset(tmp_path / "factorization.zarr")
+    assert found["alternative_abundance"].shape == found["abundance"].shape
+    total = found["abundance"].sum().item()
+    assert found["alternative_abundance"].sum().item() == pytest.approx(total, rel=1e-3)
+    assert found["alternative_deviance"].values.min() >= 0
+    assert "alternative_abundance" not in whole[1]
 
 
 def spoiled(path: Path, out: Path, kind: str) -> Path:

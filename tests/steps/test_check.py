@@ -144,6 +144,19 @@ def test_priors_that_do_not_belong_to_their_dataset_are_a_problem(write, phase, 
     assert problem.startswith("d0: ") and "'grain'" in problem and words in problem
 
 
+def test_a_geometry_of_the_priors_that_the_sheet_contradicts_is_a_problem(write):
+    sheet = "d0\t0.hspy\tO,Si\tpriors.yaml\tcontiguous\n"
+    folder = write([image(beam_energy_kev=200.0)], sheet, "\tpriors\tgeometry")
+    (folder / "priors.yaml").write_text("geometry: embedded\n")
+    (problem,) = check_campaign(folder).problems
+    assert problem.startswith("d0: priors say geometry embedded")
+    assert "the column geometry says contiguous" in problem
+    (folder / "priors.yaml").write_text("geometry: contiguous\n")
+    assert check_campaign(folder).problems == ()
+    (folder / "priors.yaml").write_text("geometry: inside\n")
+    assert "'embedded' or 'contiguous'" in check_campaign(folder).problems[0]
+
+
 def test_more_named_phases_than_phases_are_a_problem(write):
     sheet = "d0\t0.hspy\tO,Si\tpriors.yaml\t1\n"
     folder = write([image(beam_energy_kev=200.0)], sheet, "\tpriors\tn_phases")

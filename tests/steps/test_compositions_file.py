@@ -2,9 +2,12 @@
 from dataclasses import fields
 
 import numpy as np
+import pytest
 
+from mlatem.errors import ConfigError
 from mlatem.factorization.solution import CompositionSolution
 from mlatem.model import Ambiguity, Dictionary
+from mlatem.model.priors import parse_priors
 from mlatem.settings import Factorize
 from mlatem.sheet import DatasetRow
 from mlatem.steps.compositions import Compositions, load_compositions, save_compositions
@@ -24,6 +27,7 @@ def test_the_ambiguity_survives_the_file(tmp_path):
         mixing_low=np.zeros((1, 1)),
         mixing_high=np.zeros((1, 1)),
         alternative_coefficient=np.ones((1, 1)),
+        alternative_scale=np.ones((1, 1)),
         fewer_coefficient=np.zeros((0, 1)),
         more_coefficient=np.zeros((0, 1)),
         order_deviance=np.array([np.nan, 3.0, np.nan]),
@@ -53,3 +57,15 @@ def test_the_sheet_decides_on_the_geometry():
     assert factorize_settings(row, Factorize()).geometry == "contiguous"
     plain = DatasetRow(dataset="a", path=("a",))
     assert factorize_settings(plain, Factorize(geometry="embedded")).geometry == "embedded"
+
+
+def test_priors_decide_on_the_geometry_where_the_sheet_does_not_contradict_them():
+    priors = parse_priors({"geometry": "embedded"})
+    for cell in (None, "auto", "embedded"):
+        row = DatasetRow(dataset="a", path=("a",), geometry=cell)
+        found = factorize_settings(row, Factorize(geometry="contiguous"), priors)
+        assert found.geometry == "embedded"
+    row = DatasetRow(dataset="a", path=("a",), geometry="contiguous")
+    with pytest.raises(ConfigError, match="priors say geometry embedded, but the column geometry"):
+        factorize_settings(row, Factorize(), priors)
+    assert factorize_settings(row, Factorize(), parse_priors({})).geometry == "contiguous"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mlatem.io.atomic import read_json, write_json
-from mlatem.steps.index import index
+from mlatem.steps.index import index, refresh
 
 DONE = {"n_phases": 2, "elements": ["O", "Ti"], "total_counts": 10.0, "verdicts": []}
 ROWS = {"a": {"dataset": "a", "path": "raw/a.emd"}}
@@ -83,3 +83,40 @@ def test_a_dataset_that_was_never_reached(folder):
     status, message = status_and_message(folder)
     assert status == "failed"
     assert "not started: raw/a.emd" in message
+
+
+@pytest.fixture
+def running(folder):
+    """A campaign of three datasets, of which one finished and one works."""
+    (folder / "config").mkdir()
+    (folder / "config" / "config.yaml").write_text("report:\n  title: Night shift\n")
+    rows = "".join(f"{name}\traw/{name}.emd\n" for name in "abc")
+    (folder / "config" / "datasets.tsv").write_text("dataset\tpath\n" + rows)
+    log(folder, "report", GOOD_LOG, 100)
+    finish(folder, 200)
+    (folder / "logs" / "b").mkdir()
+    (folder / "logs" / "b" / "convert.log").write_text("INFO root: at work\n")
+    return folder
+
+
+def test_the_page_of_a_running_campaign_shows_what_finished(running):
+    assert refresh(running)
+    page = (running / "results" / "index.html").read_text()
+    assert "Night shift: 1 of 3 datasets so far" in page
+    assert list(pd.read_csv(running / "results" / "campaign.csv")["dataset"]) == ["a"]
+    assert not (running / "results" / "DONE.json").exists()
+
+
+def test_a_fresh_page_is_left_alone(running):
+    assert refresh(running)
+    assert not refresh(running)
+    assert refresh(running, min_age_s=0)
+
+
+def test_a_finished_campaign_keeps_its_page(running):
+    write_json(running / "results" / "DONE.json", {})
+    assert not refresh(running, min_age_s=0)
+
+
+def test_a_page_that_cannot_be_written_fails_no_dataset(tmp_path, caplog):
+    assert not refresh(tmp_path)

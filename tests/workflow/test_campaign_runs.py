@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import shutil
 import subprocess
@@ -16,10 +17,13 @@ import pandas as pd
 import pytest
 
 import mlatem
+from mlatem.campaign import load_folder
+from mlatem.claim import claim
 from mlatem.io.atomic import read_json
 from mlatem.io.datasets import load_dataset
 from mlatem.io.store import load_spectrum_image
 from mlatem.model import Factorization
+from mlatem.resources import work_mb
 from mlatem.steps.check import check_campaign
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,6 +157,53 @@ def test_phases_come_back(campaign):
         assert distance.min() < 2.0
 
 
+def test_one_job_for_a_dataset_gives_the_same_numbers(campaign, tmp_path):
+    folder, _ = campaign
+    shutil.copytree(folder / "raw", tmp_path / "raw")
+    (tmp_path / "config").mkdir()
+    settings = "factorize:\n  n_thinnings: 2\nworkflow:\n  jobs: dataset\n"
+    (tmp_path / "config" / "config.yaml").write_text(settings)
+    write_sheet(tmp_path, [row("good", "raw/good.hspy"), row("cut", "raw/cut.hspy")])
+    assert planned(tmp_path) == {"analyse", "index", "all"}
+    run = snakemake(tmp_path)
+    assert run.returncode != 0
+    assert "raw/cut.hspy" in (tmp_path / "results" / "index.html").read_text(encoding="utf-8")
+    found, expected = (
+        pd.read_csv(place / "results" / "good" / "phases.csv") for place in (tmp_path, folder)
+    )
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-9)
+    names = {path.name for path in (folder / "results" / "good").iterdir()}
+    assert {path.name for path in (tmp_path / "results" / "good").iterdir()} == names
+    (log,) = (tmp_path / "logs" / "good").glob("*.log")
+    (peak,) = re.findall(r"job finished in .* peak (\d+) MB", log.read_text())
+    projected = work_mb("analyse", load_folder(tmp_path).extent("good"), threads=2)
+    assert float(peak) < projected < 2 * float(peak)
+
+
+def test_a_second_run_at_the_same_time_is_refused(campaign):
+    folder, _ = campaign
+    before = (folder / "results" / "index.html").stat().st_mtime_ns
+    held = claim(folder / "results", folder)
+    try:
+        run = snakemake(folder)
+    finally:
+        held.release()
+    assert run.returncode != 0
+    assert "another run works on these results" in run.stdout + run.stderr
+    assert (folder / "results" / "index.html").stat().st_mtime_ns == before
+
+
+def test_jobs_ask_for_the_memory_that_they_need(campaign):
+    folder, _ = campaign
+    extent = load_folder(folder).extent("good")
+    logs = list((folder / "logs" / "good").glob("*.log"))
+    assert len(logs) == 7
+    for log in logs:
+        (peak,) = re.findall(r"job finished in .* peak (\d+) MB", log.read_text())
+        projected = work_mb(log.stem, extent, threads=2)
+        assert float(peak) < projected < 2 * float(peak), log.stem
+
+
 def test_a_mended_campaign_finishes_without_redoing_the_rest(mended):
     folder, run, before = mended
     assert run.returncode == 0, run.stderr[-3000:]
@@ -166,6 +217,20 @@ def test_a_second_run_does_nothing(mended):
     run = snakemake(folder)
     assert run.returncode == 0
     assert "Nothing to be done" in run.stdout + run.stderr
+
+
+def test_the_report_of_snakemake_needs_no_network(mended, tmp_path):
+    folder, _, _ = mended
+    cut_off = ["unshare", "--net"]
+    if os.geteuid() or subprocess.run([*cut_off, "true"], check=False).returncode:
+        cut_off = []
+    page = tmp_path / "report.html"
+    command = [*cut_off, sys.executable, "-m", "snakemake", "--directory", str(folder)]
+    run = subprocess.run(
+        [*command, "--report", str(page)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert page.stat().st_size > 1e6
 
 
 def test_a_new_thickness_reruns_only_what_depends_on_it(mended):
@@ -182,12 +247,13 @@ def test_a_new_thickness_reruns_only_what_depends_on_it(mended):
     assert not re.search(r"output: results/other/", text)
 
 
-def test_a_changed_heading_redoes_pages_only(mended):
+def test_a_changed_heading_redoes_the_index_only(mended):
     folder, _, _ = mended
     write_sheet(folder, [row("good", "raw/good.hspy"), row("other", "raw/good.hspy")])
     config = folder / "config" / "config.yaml"
-    config.write_text("factorize:\n  n_thinnings: 2\nreport:\n  title: Night shift\n")
-    assert planned(folder) <= {"all", "index", "report"}
+    limits = "workflow:\n  max_minutes: 60\n"
+    config.write_text(f"factorize:\n  n_thinnings: 2\n{limits}report:\n  title: Night shift\n")
+    assert planned(folder) == {"all", "index"}
 
 
 def test_new_priors_rerun_from_the_factorisation_on(mended):

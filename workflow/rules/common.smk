@@ -4,10 +4,10 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from mlatem import campaign
+from mlatem import campaign, resources
+from mlatem.claim import cancel_orphans, claim
 from mlatem.errors import MlatemError
-from mlatem.io.priors import files_of, places_of
-from mlatem.sheet import ACQUISITION_COLUMNS, AXES_COLUMNS
+from mlatem.sheet import ACQUISITION_COLUMNS, AXES_COLUMNS, PIXEL_COLUMNS
 
 try:
     CAMPAIGN = campaign.load(config)
@@ -18,7 +18,8 @@ DATASETS = list(CAMPAIGN.rows)
 
 
 wildcard_constraints:
-    dataset="|".join(re.escape(name) for name in DATASETS),
+    # Not the names themselves: of thousands of them the pattern would take minutes.
+    dataset="[A-Za-z0-9][A-Za-z0-9._-]*",
 
 
 def raw_files(wildcards):
@@ -26,6 +27,12 @@ def raw_files(wildcards):
     return [
         path for path in CAMPAIGN.raw_paths(wildcards.dataset) if Path(path).exists()
     ]
+
+
+def mask_file(wildcards):
+    """The mask of a dataset if it exists; the convert job names one that is missing."""
+    path = CAMPAIGN.mask_path(wildcards.dataset)
+    return [path] if path and Path(path).exists() else []
 
 
 def factor_and_detector_files(wildcards):
@@ -40,13 +47,22 @@ def factor_and_detector_files(wildcards):
 def priors_files(wildcards):
     """Priors and the files that they name, as far as they exist; the solve names the missing."""
     path = CAMPAIGN.priors_path(wildcards.dataset)
-    return [file for file in files_of(path) if Path(file).exists()] if path else []
+    if not path:
+        return []
+    # Every job of a cluster reads these rules twice: what few campaigns need is loaded for them.
+    from mlatem.io.priors import files_of
+
+    return [file for file in files_of(path) if Path(file).exists()]
 
 
 def priors_places(wildcards):
     """What the priors say of places, for params: other changes do not pool the map again."""
     path = CAMPAIGN.priors_path(wildcards.dataset)
-    return places_of(path) if path else None
+    if not path:
+        return None
+    from mlatem.io.priors import places_of
+
+    return places_of(path)
 
 
 def priors_masks(wildcards):
@@ -64,10 +80,50 @@ def section(name):
     return getattr(CAMPAIGN.settings, name).model_dump(mode="json")
 
 
+def memory(stage):
+    """Memory that a rule asks for, MB, by the size of the dataset and the attempt."""
+
+    def mem_mb(wildcards, threads, attempt):
+        extent = CAMPAIGN.extent(wildcards.dataset)
+        wanted = resources.memory_mb(stage, extent, threads, attempt)
+        return min(wanted, CAMPAIGN.settings.workflow.max_memory_mb or wanted)
+
+    return mem_mb
+
+
+def minutes(stage):
+    """Time that a rule asks for, minutes, by the size of the dataset and the attempt."""
+
+    def runtime(wildcards, threads, attempt):
+        extent = CAMPAIGN.extent(wildcards.dataset)
+        limit = CAMPAIGN.settings.workflow.max_minutes
+        return resources.runtime_min(stage, extent, threads, attempt, limit_min=limit)
+
+    return runtime
+
+
+def begin_run():
+    """Claim the results for this run, and cancel what a killed one left on the cluster."""
+    try:
+        globals()["CLAIM"] = claim(Path("results"), Path.cwd())
+    except MlatemError as error:
+        raise WorkflowError(str(error)) from None
+    for number in cancel_orphans(Path(".snakemake") / "log"):
+        logger.info(f"Cancelled job {number} of an earlier run that was killed.")
+
+
+#: All settings but those that decide no result of a dataset.
+SETTINGS_OF_RESULTS = CAMPAIGN.settings.model_dump(
+    mode="json", exclude={"workflow": True, "report": {"title"}}
+)
+
+
 def write_index_of_failed_run():
     """Show what finished and what failed, with the reason, after a run that did not complete."""
     from mlatem.steps.index import index
 
+    if "CLAIM" not in globals():
+        return
     index(
         CAMPAIGN.rows,
         results="results",

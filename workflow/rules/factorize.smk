@@ -15,6 +15,9 @@ rule factorize:
     benchmark:
         "logs/{dataset}/factorize.benchmark.tsv"
     threads: 2
+    resources:
+        mem_mb=memory("factorize"),
+        runtime=minutes("factorize"),
     params:
         row=row("dataset", "path", "n_phases", "geometry"),
         priors=lambda wildcards: CAMPAIGN.priors_path(wildcards.dataset),

@@ -15,12 +15,15 @@ rule place_regions:
         calibration="results/{dataset}/calibration.json",
         lowrank="results/{dataset}/lowrank.zarr",
     output:
-        temp("results/{dataset}/blocks/regions.npz"),
+        "results/{dataset}/blocks/regions.npz",
     log:
         "logs/{dataset}/place_regions.log",
     benchmark:
         "logs/{dataset}/place_regions.benchmark.tsv"
     threads: 2
+    resources:
+        mem_mb=memory("place_regions"),
+        runtime=minutes("place_regions"),
     params:
         row=row("dataset", "path", "n_phases"),
         edxs=section("edxs"),
@@ -45,6 +48,9 @@ rule pool_regions:
     benchmark:
         "logs/{dataset}/pool_regions-{scatteritem}.benchmark.tsv"
     threads: 2
+    resources:
+        mem_mb=memory("pool_regions"),
+        runtime=minutes("pool_regions"),
     params:
         places=priors_places,
     script:
@@ -66,9 +72,12 @@ rule solve_compositions:
     benchmark:
         "logs/{dataset}/solve_compositions.benchmark.tsv"
     threads: 2
+    resources:
+        mem_mb=memory("solve_compositions"),
+        runtime=minutes("solve_compositions"),
     params:
         priors=lambda wildcards: CAMPAIGN.priors_path(wildcards.dataset),
-        row=row("dataset", "path", "n_phases"),
+        row=row("dataset", "path", "n_phases", "geometry"),
         edxs=section("edxs"),
         factorize=section("factorize"),
     script:
@@ -87,6 +96,9 @@ rule fit_abundances:
     benchmark:
         "logs/{dataset}/fit_abundances-{scatteritem}.benchmark.tsv"
     threads: 2
+    resources:
+        mem_mb=memory("fit_abundances"),
+        runtime=minutes("fit_abundances"),
     script:
         "../scripts/fit_abundances.py"
 
@@ -105,5 +117,8 @@ rule merge:
         "logs/{dataset}/merge.log",
     benchmark:
         "logs/{dataset}/merge.benchmark.tsv"
+    resources:
+        mem_mb=memory("merge"),
+        runtime=minutes("merge"),
     script:
         "../scripts/merge.py"

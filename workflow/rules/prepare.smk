@@ -5,15 +5,21 @@ rule convert:
     """Raw vendor file to a chunked store."""
     input:
         raw_files,
+        mask_file,
     output:
         directory("results/{dataset}/spim.zarr"),
     log:
         "logs/{dataset}/convert.log",
     benchmark:
         "logs/{dataset}/convert.benchmark.tsv"
+    resources:
+        mem_mb=memory("convert"),
+        runtime=minutes("convert"),
     params:
-        row=row("dataset", "path", "technique", *AXES_COLUMNS),
+        row=row("dataset", "path", "technique", *AXES_COLUMNS, *PIXEL_COLUMNS),
+        mask=lambda wildcards: CAMPAIGN.mask_path(wildcards.dataset),
         convert=section("convert"),
+        preprocess=section("preprocess"),
     script:
         "../scripts/convert.py"
 
@@ -30,6 +36,9 @@ rule calibrate:
     benchmark:
         "logs/{dataset}/calibrate.benchmark.tsv"
     threads: 2
+    resources:
+        mem_mb=memory("calibrate"),
+        runtime=minutes("calibrate"),
     params:
         row=row(
             "dataset",
@@ -58,6 +67,9 @@ rule denoise:
     benchmark:
         "logs/{dataset}/denoise.benchmark.tsv"
     threads: 2
+    resources:
+        mem_mb=memory("denoise"),
+        runtime=minutes("denoise"),
     params:
         edxs=section("edxs"),
         denoise=section("denoise"),

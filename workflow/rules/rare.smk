@@ -13,6 +13,9 @@ rule find_rare_phases:
     benchmark:
         "logs/{dataset}/find_rare_phases.benchmark.tsv"
     threads: 2
+    resources:
+        mem_mb=memory("find_rare_phases"),
+        runtime=minutes("find_rare_phases"),
     params:
         factorize=section("factorize"),
     script:

@@ -13,6 +13,9 @@ rule quantify:
         "logs/{dataset}/quantify.log",
     benchmark:
         "logs/{dataset}/quantify.benchmark.tsv"
+    resources:
+        mem_mb=memory("quantify"),
+        runtime=minutes("quantify"),
     params:
         row=row("dataset", "path", "oxygen"),
         edxs=section("edxs"),
@@ -39,27 +42,11 @@ rule report:
         "logs/{dataset}/report.log",
     benchmark:
         "logs/{dataset}/report.benchmark.tsv"
+    resources:
+        mem_mb=memory("report"),
+        runtime=minutes("report"),
     params:
         row=lambda wildcards: CAMPAIGN.rows[wildcards.dataset],
-        settings=CAMPAIGN.settings.model_dump(mode="json"),
+        settings=SETTINGS_OF_RESULTS,
     script:
         "../scripts/report.py"
-
-
-rule index:
-    """The campaign at a glance."""
-    input:
-        expand("results/{dataset}/DONE.json", dataset=DATASETS),
-    output:
-        "results/index.html",
-        "results/campaign.csv",
-        "results/DONE.json",
-    log:
-        "logs/index.log",
-    benchmark:
-        "logs/index.benchmark.tsv"
-    params:
-        rows=CAMPAIGN.rows,
-        title=CAMPAIGN.settings.report.title,
-    script:
-        "../scripts/index.py"

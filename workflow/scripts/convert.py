@@ -12,4 +12,6 @@ with to_file(snakemake.log[0]):
         snakemake.output[0],
         acquisition_overrides=row.axes,
         settings=settings.with_frames(settings.Convert(**snakemake.params.convert), row.frames),
+        preprocess=settings.with_crop(settings.Preprocess(**snakemake.params.preprocess), row.crop),
+        mask=snakemake.params.mask,
     )

@@ -6,7 +6,8 @@ from mlatem.sheet import DatasetRow
 from mlatem.steps.factorize import factorize, factorize_settings
 
 with to_file(snakemake.log[0]):
-    priors = snakemake.params.priors
+    path = snakemake.params.priors
+    priors = None if path is None else api.load_priors(path)
     factorize(
         snakemake.input.store,
         snakemake.input.calibration,
@@ -16,7 +17,8 @@ with to_file(snakemake.log[0]):
         settings=factorize_settings(
             DatasetRow.from_strings(snakemake.params.row),
             settings.Factorize(**snakemake.params.factorize),
+            priors,
         ),
-        priors=None if priors is None else api.load_priors(priors),
+        priors=priors,
         threads=snakemake.threads,
     )

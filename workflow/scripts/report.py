@@ -3,6 +3,7 @@
 from mlatem import settings
 from mlatem.logs import to_file
 from mlatem.sheet import DatasetRow
+from mlatem.steps.index import refresh
 from mlatem.steps.report import DatasetFiles, report
 
 with to_file(snakemake.log[0]):
@@ -22,3 +23,4 @@ with to_file(snakemake.log[0]):
         row=DatasetRow.from_strings(snakemake.params.row),
         settings=settings.Settings(**snakemake.params.settings),
     )
+    refresh()

@@ -7,7 +7,7 @@ the vendor reader makes the whole cube, and leaves out without a word what a cut
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from mlatem.io.formats.common import (
 from mlatem.io.formats.frames import chosen_frames, details_of, of_chosen, split_frames
 from mlatem.io.formats.jeol_file import PtsFile, number, scan_shape
 from mlatem.io.formats.jeol_stream import FULL_RANGE, Frame, FrameCube, electron_image, frames_of
-from mlatem.io.signals import RawSignals
+from mlatem.io.signals import Frames, RawSignals
 from mlatem.kernels import jeol_words
 from mlatem.model import Acquisition, SpectrumImage
 from mlatem.settings import Convert
@@ -99,8 +99,27 @@ def signals(path: Path, file: PtsFile, overrides: AxisOverrides, settings: Conve
             frames,
             lambda i: image_of(FrameCube(file.words, recorded.frames[i : i + 1], shape)).counts,
         ),
+        frames=Frames(
+            len(summed),
+            cube.totals_of,
+            lambda moves: image_of(cube.moved(moves)).counts,
+            _image_of(file, summed, shape),
+            "electron image",
+        ),
         n_frames=n_frames,
     )
+
+
+def _image_of(
+    file: PtsFile, frames: Sequence[Frame], shape: tuple[int, int]
+) -> Callable[[int], NDArray[np.float32]] | None:
+    """The electron image of each frame, where all have one."""
+
+    def image_of(i: int) -> NDArray[np.float32]:
+        image = electron_image(file.words, frames[i : i + 1], shape)
+        return np.zeros(shape, np.float32) if image is None else image
+
+    return image_of if all(frame.n_image for frame in frames) else None
 
 
 def recorded_frames(file: PtsFile, shape: tuple[int, int], path: Path) -> Recorded:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlatem.io.signals import Moves
 from mlatem.io.views import bounds_of
 from mlatem.kernels import jeol_words
 
@@ -144,6 +146,23 @@ class FrameCube:
         self._words = words
         self._steps = steps(shape)
         self._row_starts = np.array([frame.row_starts for frame in frames], dtype=np.int64)
+        self._moves: Moves = ((0, 0),) * len(frames)
+
+    def moved(self, moves: Moves) -> FrameCube:
+        """The counts with each frame moved by so many rows and columns, None to leave it out.
+
+        What leaves the map is lost; nothing is interpolated.
+        """
+        view = copy.copy(self)
+        view._moves = tuple(moves)
+        return view
+
+    def totals_of(self, frame: int) -> NDArray[np.int64]:
+        """Counts of the pixels (ny, nx) of a frame, where it was recorded."""
+        total = np.zeros(self.shape[:2], dtype=np.int64)
+        starts = self._row_starts[frame]
+        jeol_words.add_totals(self._words[starts[0] : starts[-1]], self._steps, total)
+        return total
 
     @property
     def nbytes(self) -> int:
@@ -153,9 +172,14 @@ class FrameCube:
     def __getitem__(self, region: tuple[slice, ...]) -> NDArray[np.uint32]:
         (y0, y1), (x0, x1), (c0, c1) = bounds_of(region, self.shape)
         block = np.zeros((y1 - y0, x1 - x0, c1 - c0), dtype=self.dtype)
-        for starts in self._row_starts:
-            stretch = self._words[starts[y0] : starts[y1]]
-            jeol_words.add_counts(stretch, self._steps, (y0, x0, c0), block)
+        for starts, move in zip(self._row_starts, self._moves, strict=True):
+            if move is None:
+                continue
+            first, last = max(y0 - move[0], 0), min(y1 - move[0], self.shape[0])
+            if first < last:
+                stretch = self._words[starts[first] : starts[last]]
+                begin = y0 - move[0], x0 - move[1], c0
+                jeol_words.add_counts(stretch, self._steps, begin, block)
         return block
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from mlatem.elements import SYMBOLS
 from mlatem.errors import ReadError
@@ -45,7 +47,7 @@ from mlatem.io.formats.velox_metadata import (
     detectors_of,
     hyperspy_metadata,
 )
-from mlatem.io.signals import RawSignals, detector_spectra, unique_names
+from mlatem.io.signals import Frames, RawSignals, detector_spectra, unique_names
 from mlatem.io.views import StreamCube
 from mlatem.model import Acquisition, SpectrumImage
 from mlatem.settings import Convert
@@ -145,8 +147,29 @@ def signals(
                 lambda i: image_of(whole.part(frames=range(i, i + 1))).counts,
             ),
         ),
+        frames=Frames(
+            len(frames),
+            lambda i: whole.part(
+                frames=range(frames.start + i, frames.start + i + 1)
+            ).pixel_totals(),
+            lambda moves: image_of(cube.moved(moves)).counts,
+            *_images_of_frames(images, analytical, frames, (n_frames, ny, nx)),
+        ),
         n_frames=n_frames,
     )
+
+
+def _images_of_frames(
+    images: Sequence[Signal], analytical: set[str], frames: range, shape: tuple[int, int, int]
+) -> tuple[Callable[[int], NDArray[Any]] | None, str]:
+    """The best image that has as many frames, rows and columns as the map, and its name."""
+    stacks = {title_of(i): i["data"] for i in images if np.shape(i["data"]) == shape}
+    surveys = ordered_surveys([_survey(i, analytical) for i in images if title_of(i) in stacks])
+    for survey in surveys:
+        stack = np.asarray(stacks[str(survey.name)])[frames.start : frames.stop]
+        if stack.dtype.kind in "uif":
+            return stack.__getitem__, str(survey.name)
+    return None, ""
 
 
 def image_signals(path: Path, images: Sequence[Signal], holds: str) -> RawSignals:

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Errors of denoised maps against their truth, rare phases, false axes; time and memory.
+
+    python benchmarks/denoising.py accuracy --seeds 3
+    python benchmarks/denoising.py null --fields 20
+    python benchmarks/denoising.py speed --hyperspy-python path/to/python --large
+
+Maps of `denoising_cases.py`: 128 x 128 pixels, 1024 channels, a phase of zirconia on 16 pixels.
+"chi2" is the squared error over the mean spectrum, summed over channels, mean of the pixels: as
+many as there are channels for counts as they are. "rare" is the part of the true counts in the
+Zr K alpha line of the 16 pixels that is kept. Weighted PCA: M. Keenan and P. Kotula, Surf.
+Interface Anal. 36 (2004) 203, with the rank of the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from denoising_cases import Case, case, dictionary
+
+import mlatem
+from mlatem.api.denoising import denoise
+from mlatem.settings import Denoise
+
+DOSES = (20, 100, 500)
+TRUE_RANK = 5
+#: What `denoise` takes of a calibration: the detector of the simulation.
+CALIBRATION = SimpleNamespace(
+    beam_energy_kev=SimpleNamespace(value=200.0),
+    noise_ev=SimpleNamespace(value=50.0),
+    fano=SimpleNamespace(value=0.118),
+)
+
+
+def weighted_pca(counts: np.ndarray, rank: int) -> np.ndarray:
+    """Spectra (n_pixels, n_energy) of the given rank, each entry weighted by its mean."""
+    flat = counts.reshape(-1, counts.shape[2]).astype(np.float64)
+    pixel, channel = flat.sum(axis=1), flat.sum(axis=0)
+    scale = np.sqrt(np.outer(pixel, channel) / flat.sum())
+    whitened = np.divide(flat, scale, out=np.zeros_like(flat), where=scale > 0)
+    _, vectors = np.linalg.eigh(whitened.T @ whitened)
+    axes = vectors[:, -rank:]
+    return (whitened @ axes) @ axes.T * scale
+
+
+def errors(estimate: np.ndarray, specimen: Case) -> tuple[float, float]:
+    """chi2 per pixel, and the part of the rare line that is kept."""
+    truth = specimen.expected()
+    estimate = estimate.reshape(truth.shape)
+    chi2 = float(np.sum((estimate - truth) ** 2 / truth.mean(axis=0)) / len(truth))
+    line = np.ix_(specimen.rare.ravel(), specimen.rare_line())
+    return chi2, float(estimate[line].sum() / truth[line].sum())
+
+
+def estimates(specimen: Case, counts: np.ndarray):
+    """Name, spectra and rank of every method."""
+    yield "counts as they are", counts, None
+    binned = counts.reshape(64, 2, 64, 2, -1).mean(axis=(1, 3), dtype=np.float32)
+    yield "binning 2 x 2", np.kron(binned, np.ones((2, 2, 1), dtype=np.float32)), None
+    yield "weighted PCA, rank of the truth", weighted_pca(counts, TRUE_RANK), TRUE_RANK
+    for name, without, options in (
+        ("low rank, not smoothed", (), Denoise(spatial="none", held_out=False)),
+        ("low rank, total variation", (), Denoise(spatial="total_variation", held_out=False)),
+        ("low rank", (), Denoise(held_out=False)),
+        ("low rank without the search in few pixels", (), Denoise(held_out=False, rare=False)),
+        ("low rank, Zr not in the dictionary", ("Zr",), Denoise(held_out=False)),
+    ):
+        known = dictionary(without=without)
+        product = denoise(counts, known, calibration=CALIBRATION, settings=options)
+        yield name, mlatem.reconstruct(product).values, product.sizes["axis"]
+
+
+def accuracy(n_seeds: int, first: int) -> None:
+    print("| counts per pixel | method | axes | chi2 | rare |\n|---|---|---|---|---|")
+    for dose in DOSES:
+        found: dict[str, list[tuple[float, float, int | None]]] = {}
+        for seed in range(first, first + n_seeds):
+            specimen = case(dose, seed)
+            for name, estimate, rank in estimates(specimen, specimen.counts(seed)):
+                found.setdefault(name, []).append((*errors(estimate, specimen), rank))
+        for name, values in found.items():
+            chi2, rare = (np.array([v[i] for v in values]) for i in (0, 1))
+            ranks = sorted({str(v[2]) for v in values if v[2] is not None})
+            print(
+                f"| {dose} | {name} | {', '.join(ranks)} | {chi2.mean():.2f} "
+                f"({chi2.min():.2f} to {chi2.max():.2f}) | {rare.mean():.2f} "
+                f"({rare.min():.2f} to {rare.max():.2f}) |",
+                flush=True,
+            )
+
+
+def null(n_fields: int, first: int) -> None:
+    """Fields without the rare phase: axes beyond those of the four phases."""
+    print("| counts per pixel | fields | axes in the span | outside | in few pixels |")
+    print("|---|---|---|---|---|")
+    for dose in DOSES[:2]:
+        rows = []
+        for seed in range(first, first + n_fields):
+            specimen = case(dose, seed, has_rare=False)
+            product = denoise(
+                specimen.counts(seed),
+                dictionary(),
+                calibration=CALIBRATION,
+                settings=Denoise(held_out=False, spatial="none"),
+            )
+            n_rare = int(product.attrs["n_rare"])
+            n_inside = int(product["in_span"].values[: product.sizes["axis"] - n_rare].sum())
+            rows.append((n_inside, product.sizes["axis"] - n_rare - n_inside, n_rare))
+        inside, outside, few = zip(*rows, strict=True)
+        counted = ", ".join(f"{inside.count(k)} with {k}" for k in sorted(set(inside)))
+        print(f"| {dose} | {n_fields} | {counted} | {sum(outside)} | {sum(few)} |", flush=True)
+
+
+SIDE, N_ENERGY, SPEED_DOSE = 256, 2048, 100
+#: Run by an interpreter of its own for each method: prints CPU seconds and peak MB.
+HYPERSPY = """
+import re, sys, time
+from pathlib import Path
+import dask.array as da, hyperspy.api as hs, numpy as np
+path, way = sys.argv[1:3]
+start = time.process_time()
+lazy = da.from_zarr(path)
+if way == "lazy":
+    s = hs.signals.Signal1D(lazy.astype("float32")).as_lazy()
+else:
+    s = hs.signals.Signal1D(lazy.compute(scheduler="synchronous").astype("float32"))
+options = {"svd": {}, "randomized": {"svd_solver": "randomized", "output_dimension": 10},
+           "lazy": {"output_dimension": 10}}[way]
+s.decomposition(normalize_poissonian_noise=True, print_info=False, **options)
+peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
+print(time.process_time() - start, int(peak) / 1e3)
+"""
+
+
+def run_ours(path: str, way: str) -> None:
+    """CPU seconds and peak MB of a denoising from a store on disk; compiled beforehand."""
+    import zarr
+
+    counts = zarr.open_array(path, mode="r")
+    known = dictionary(N_ENERGY)
+    options = Denoise() if way == "all" else Denoise(held_out=False, rare=False)
+    warm = case(20, 0, side=32, n_energy=N_ENERGY).counts(0)
+    denoise(warm, known, calibration=CALIBRATION, settings=options)
+    start = time.process_time()
+    denoise(counts, known, calibration=CALIBRATION, settings=options)
+    # Not ru_maxrss: a process that is started inherits that of its parent.
+    peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]
+    print(time.process_time() - start, int(peak) / 1e3)
+
+
+def write_store(path: Path, repeats: int) -> None:
+    """The map of the benchmark, several times side by side, in chunks of whole spectra."""
+    import zarr
+
+    counts = case(SPEED_DOSE, 1, side=SIDE, n_energy=N_ENERGY).counts(1)
+    shape = (SIDE * repeats, SIDE * repeats, N_ENERGY)
+    array = zarr.create_array(path, shape=shape, chunks=(64, 64, N_ENERGY), dtype=counts.dtype)
+    for y in range(repeats):
+        for x in range(repeats):
+            array[y * SIDE : (y + 1) * SIDE, x * SIDE : (x + 1) * SIDE] = counts
+
+
+def speed(hyperspy: str | None, large: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "map.zarr"
+        write_store(path, 1)
+        print(f"{SIDE} x {SIDE} x {N_ENERGY}, {SPEED_DOSE} counts per pixel; one thread")
+        print("| method | CPU s | peak MB |\n|---|---|---|")
+        own = [sys.executable, __file__]
+        _row("this, basis, scores, wavelets", [*own, "ours", str(path), "core"])
+        _row("this, with search in few pixels and held-out check", [*own, "ours", str(path), "all"])
+        if hyperspy is None:
+            print("HyperSpy is not measured: name an interpreter that has it, --hyperspy-python")
+        for way in ("svd", "randomized", "lazy") if hyperspy else ():
+            _row(f"HyperSpy, {way}", [str(hyperspy), "-c", HYPERSPY, str(path), way])
+        if large:
+            big = Path(folder) / "big.zarr"
+            write_store(big, 4)
+            _row("this, 1024 x 1024, core", [*own, "ours", str(big), "core"])
+            _row("this, 1024 x 1024, all", [*own, "ours", str(big), "all"])
+
+
+def _row(name: str, command: list[str]) -> None:
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **threads}, check=False
+    )
+    if done.returncode:
+        print(f"| {name} | failed: {done.stderr.strip().splitlines()[-1]} | |", flush=True)
+        return
+    seconds, peak = done.stdout.split()[-2:]
+    print(f"| {name} | {float(seconds):.1f} | {float(peak):.0f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parts = parser.add_subparsers(dest="part", required=True)
+    of_accuracy = parts.add_parser("accuracy")
+    of_accuracy.add_argument("--seeds", type=int, default=3)
+    of_null = parts.add_parser("null")
+    of_null.add_argument("--fields", type=int, default=20)
+    for one in (of_accuracy, of_null):
+        one.add_argument("--first-seed", type=int, default=1)
+    of_speed = parts.add_parser("speed")
+    of_speed.add_argument("--hyperspy-python", help="interpreter of an environment with HyperSpy")
+    of_speed.add_argument("--large", action="store_true", help="1024 x 1024 pixels too")
+    of_ours = parts.add_parser("ours")
+    of_ours.add_argument("path")
+    of_ours.add_argument("way")
+    chosen = parser.parse_args()
+    if chosen.part == "accuracy":
+        accuracy(chosen.seeds, chosen.first_seed)
+    elif chosen.part == "null":
+        null(chosen.fields, chosen.first_seed)
+    elif chosen.part == "ours":
+        run_ours(chosen.path, chosen.way)
+    else:
+        speed(chosen.hyperspy_python, chosen.large)
+
+
+if __name__ == "__main__":
+    main()

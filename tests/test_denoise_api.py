@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`mlatem.denoise` and `mlatem.reconstruct` on labelled data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import mlatem
+from mlatem.errors import InputError
+from mlatem.io.datasets import load_dataset, save_dataset
+from mlatem.model import Dictionary
+from mlatem.settings import Denoise
+
+N_ROWS, N_COLUMNS, N_ENERGY = 40, 48, 120
+SPECTRAL = np.linspace(0.3, 10.0, N_ENERGY)
+CENTRES = {"O": 12, "Si": 30, "Ti": 50, "Fe": 75}
+
+
+@pytest.fixture(scope="module")
+def dictionary() -> Dictionary:
+    channel = np.arange(N_ENERGY)
+    lines = [np.exp(-0.5 * ((channel - centre) / 2.0) ** 2) for centre in CENTRES.values()]
+    columns = np.stack([*lines, np.exp(-channel / 40.0)])
+    return Dictionary.from_arrays(
+        columns, SPECTRAL, [*CENTRES, "continuum"], ["line"] * 4 + ["background"], [*CENTRES, None]
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(dictionary) -> np.ndarray:
+    spectra = np.array([[6.0, 3, 0, 0, 0.5], [0.0, 0, 4, 4, 0.5]]) @ dictionary.columns
+    spectra *= 150.0 / spectra.sum(axis=1, keepdims=True)
+    left = (np.arange(N_COLUMNS) < 20)[None, :, None] * np.ones((N_ROWS, 1, 1))
+    return left * spectra[0] + (1 - left) * spectra[1]
+
+
+@pytest.fixture(scope="module")
+def counts(expected) -> np.ndarray:
+    return np.random.default_rng(4).poisson(expected).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def lowrank(counts, dictionary) -> xr.Dataset:
+    return mlatem.denoise(counts, dictionary)
+
+
+def test_smoothed_spectra_are_nearer_than_raw_ones(lowrank, expected):
+    def error(values):
+        return float(np.mean((values.values - expected) ** 2))
+
+    smoothed, raw = mlatem.reconstruct(lowrank), mlatem.reconstruct(lowrank, smoothed=False)
+    assert error(smoothed) < 0.2 * error(raw)
+
+
+def test_any_part_is_lazy_and_equals_the_whole(lowrank):
+    whole = mlatem.reconstruct(lowrank)
+    assert whole.dims == ("y", "x", "energy") and whole.dtype == np.float32
+    assert whole.chunks is not None
+    eager = whole.compute()
+    one = mlatem.reconstruct(lowrank.isel(y=3, x=5))
+    assert one.dims == ("energy",)
+    np.testing.assert_allclose(one, eager[3, 5], rtol=1e-5, atol=1e-6)
+    tile = mlatem.reconstruct(lowrank.isel(y=slice(4, 9), x=slice(7, 20)))
+    np.testing.assert_allclose(tile, eager[4:9, 7:20], rtol=1e-5, atol=1e-6)
+    maps = mlatem.reconstruct(lowrank.sel(energy=slice(6.0, 7.0)))
+    np.testing.assert_allclose(maps, eager.sel(energy=slice(6.0, 7.0)), rtol=1e-5, atol=1e-6)
+    single = mlatem.reconstruct(lowrank.isel(energy=75))
+    np.testing.assert_allclose(single, eager[..., 75], rtol=1e-5, atol=1e-6)
+
+
+def test_product_survives_a_file(lowrank, tmp_path):
+    save_dataset(lowrank, tmp_path / "lowrank.zarr")
+    again = load_dataset(tmp_path / "lowrank.zarr")
+    xr.testing.assert_identical(
+        mlatem.reconstruct(again).compute(), mlatem.reconstruct(lowrank).compute()
+    )
+    assert [v["name"] for v in again.attrs["verdicts"]] == [
+        "axes outside the dictionary",
+        "elements in few pixels",
+        "held-out chi-square per voxel",
+    ]
+
+
+def test_without_smoothing_scores_are_what_is_looked_at(counts, dictionary, lowrank):
+    plain = mlatem.denoise(counts, dictionary, settings=Denoise(spatial="none", held_out=False))
+    assert "smoothed_scores" not in plain and len(plain.attrs["verdicts"]) == 2
+    np.testing.assert_allclose(
+        mlatem.reconstruct(plain), mlatem.reconstruct(lowrank, smoothed=False), rtol=1e-5
+    )
+    with pytest.raises(InputError, match="no smoothed_scores"):
+        mlatem.reconstruct(plain, smoothed=True)
+
+
+def test_binning_adds_counts_up_exactly(counts, dictionary):
+    options = Denoise(method="binning", bin_px=3, bin_channels=2, held_out=False)
+    product = mlatem.denoise(counts, dictionary, settings=options)
+    binned = mlatem.reconstruct(product, counts)
+    blocks = counts[:39].reshape(13, 3, 16, 3, 60, 2).sum(axis=(1, 3, 5))
+    np.testing.assert_array_equal(binned, blocks)
+    with pytest.raises(InputError, match="give the spectrum image too"):
+        mlatem.reconstruct(product)
+
+
+def test_none_gives_the_counts(counts, dictionary):
+    product = mlatem.denoise(counts, dictionary, settings=Denoise(method="none", held_out=False))
+    cube = xr.Dataset(
+        {"counts": (("y", "x", "energy"), counts)},
+        coords={"y": np.arange(N_ROWS), "x": np.arange(N_COLUMNS), "energy": SPECTRAL},
+    )
+    lazy = cube.chunk(y=16)
+    np.testing.assert_array_equal(mlatem.reconstruct(product, lazy), counts)
+    assert mlatem.reconstruct(product, lazy).chunks is not None
+    masked = cube.assign(mask=(("y", "x"), np.arange(N_ROWS)[:, None] < np.ones(N_COLUMNS)))
+    assert not mlatem.reconstruct(product, masked)[0].any()
+
+
+@pytest.mark.parametrize("options", [{"tile_shape": (7, 13)}, {"threads": 2}])
+def test_tiles_and_threads_change_nothing(counts, dictionary, lowrank, options):
+    other = mlatem.denoise(counts, dictionary, settings=Denoise(held_out=False), **options)
+    for name in ("scores", "smoothed_scores"):
+        scale = float(abs(lowrank[name]).max())
+        np.testing.assert_allclose(other[name], lowrank[name], atol=1e-6 * scale)
+    np.testing.assert_array_equal(other["guard"], lowrank["guard"])
+
+
+def test_lazy_counts_equal_eager_ones(counts, dictionary, lowrank):
+    cube = xr.Dataset(
+        {"counts": (("y", "x", "energy"), counts)},
+        coords={"y": np.arange(N_ROWS), "x": np.arange(N_COLUMNS), "energy": SPECTRAL},
+    )
+    lazy = cube.chunk(y=16, x=20, energy=50)
+    other = mlatem.denoise(lazy, dictionary, settings=Denoise(held_out=False))
+    np.testing.assert_array_equal(other["scores"], lowrank["scores"])
