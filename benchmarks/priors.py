@@ -120,7 +120,8 @@ def _fit(
 
 
 def _range(values: np.ndarray) -> str:
-    return f"{values.min():.3g} to {values.max():.3g}"
+    low, high = f"{values.min():.3g}", f"{values.max():.3g}"
+    return low if low == high else f"{low} to {high}"
 
 
 if __name__ == "__main__":
