@@ -3,6 +3,7 @@
 # The workflow: raw spectrum images in, quantified phases out.
 #
 #     snakemake --profile profiles/local --directory CAMPAIGN
+#     snakemake --profile slurm --directory CAMPAIGN             after mlatem profile install slurm
 #
 # CAMPAIGN holds config/config.yaml and config/datasets.tsv; results are written beside them.
 

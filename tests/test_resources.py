@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlatem.campaign import Campaign
@@ -22,6 +22,9 @@ from mlatem.resources import (
 )
 from mlatem.settings import Settings
 
+#: No test looks at the clock.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 extents = st.builds(
     Extent,
     n_pixels=st.integers(1, 10**8),
@@ -30,6 +33,7 @@ extents = st.builds(
 )
 
 
+@PATIENT
 @given(rule=st.sampled_from(RULES), extent=extents, threads=st.integers(1, 64))
 def test_larger_data_ask_for_no_less(rule, extent, threads):
     larger = Extent(2 * extent.n_pixels, extent.n_energy, 2 * extent.stored_bytes)
@@ -37,6 +41,7 @@ def test_larger_data_ask_for_no_less(rule, extent, threads):
     assert runtime_min(rule, larger, threads) >= runtime_min(rule, extent, threads)
 
 
+@PATIENT
 @given(rule=st.sampled_from(RULES), extent=extents)
 def test_another_attempt_asks_for_more_of_the_work_alone(rule, extent):
     first, second, third = (memory_mb(rule, extent, 2, attempt) for attempt in (1, 2, 3))
@@ -45,6 +50,7 @@ def test_another_attempt_asks_for_more_of_the_work_alone(rule, extent):
     assert runtime_min(rule, extent, 2, 2) >= 2 * runtime_min(rule, extent, 2, 1) - 1
 
 
+@PATIENT
 @given(extent=extents, attempt=st.integers(1, 5), limit=st.integers(10, 10_000))
 def test_no_job_asks_for_more_time_than_there_is(extent, attempt, limit):
     times = {r: runtime_min(r, extent, 2, attempt, limit_min=limit) for r in RULES}
@@ -53,6 +59,7 @@ def test_no_job_asks_for_more_time_than_there_is(extent, attempt, limit):
     assert min(times.values()) >= 1
 
 
+@PATIENT
 @given(extent=extents)
 def test_what_a_step_keeps_of_the_counts_is_bounded(extent):
     """However large the map: the passes keep one GiB, and 16 bytes a pixel beside."""
