@@ -22,7 +22,7 @@ import numpy as np
 
 from mlatem import settings
 from mlatem.model import Dictionary
-from mlatem.physics import lines, relaxation
+from mlatem.physics import columns, lines, relaxation
 from mlatem.physics.dictionary import edxs_dictionary
 from mlatem.preprocessing.axis import fit_axis
 from mlatem.preprocessing.poisson_fit import fit_counts
@@ -119,6 +119,17 @@ def rates_of_xraylib():
         lines._emission_lines.cache_clear()
 
 
+@contextmanager
+def sharp_lines():
+    """Lines without their natural width."""
+    kept = columns.add_wings
+    columns.add_wings = lambda *_: None
+    try:
+        yield
+    finally:
+        columns.add_wings = kept
+
+
 def joined(whole: Dictionary, shells: Dictionary, main: tuple[str, ...]) -> Dictionary:
     """The dictionary with the columns of its main elements split by sub-shell."""
     parts = [
@@ -197,12 +208,14 @@ def main() -> None:
         if not (DATA / case.file).is_file():
             print(f"{case.name}: no {DATA / case.file}")
             continue
-        with rates_of_xraylib():
+        with rates_of_xraylib(), sharp_lines():
             found = {"M rates of xraylib, Gaussian lines": deviance(case, GAUSSIAN, pile_up=False)}
-        found["M rates of EADL"] = deviance(case, GAUSSIAN, pile_up=False)
-        found["and escape peaks"] = deviance(case, ESCAPE, pile_up=False)
-        found["and tails"] = deviance(case, pile_up=False)
-        found["and sum peaks"] = deviance(case)
+        with sharp_lines():
+            found["M rates of EADL"] = deviance(case, GAUSSIAN, pile_up=False)
+            found["and escape peaks"] = deviance(case, ESCAPE, pile_up=False)
+            found["and tails"] = deviance(case, pile_up=False)
+            found["and sum peaks"] = deviance(case)
+        found["and natural widths"] = deviance(case)
         for n in (6, 12):
             found[f"{n} functions of the continuum instead"] = deviance(case, n_background=n)
         print(case.name)
