@@ -17,6 +17,7 @@ import argparse
 import os
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -113,12 +114,12 @@ def measure(seed: int) -> Row:
     )
 
 
-def different(first_seed: int, n_specimens: int) -> None:
-    """Angles over the oracle's of phases that have elements of their own, 2 to 6 of them."""
+def different(first_seed: int, n_specimens: int, numbers: Sequence[int]) -> None:
+    """Angles over the oracle's of phases that have elements of their own, so many of them."""
     print("| Phases | Specimens | Mean angle, deg, median | Oracle, deg, median | <= 2 oracles |")
     print("|---|---|---|---|---|")
     total, good = 0, 0
-    for n_phases in range(2, 7):
+    for n_phases in numbers:
         found, oracle = [], []
         for seed in range(first_seed, first_seed + n_specimens):
             kind = ("embedded", "grains")[seed % 2]
@@ -194,9 +195,12 @@ def main() -> None:
     parser.add_argument(
         "--different", type=int, default=0, help="only so many of each number of phases that differ"
     )
+    parser.add_argument(
+        "--phases", type=int, nargs="+", default=range(2, 7), help="numbers of phases that differ"
+    )
     options = parser.parse_args()
     if options.different:
-        different(options.first, options.different)
+        different(options.first, options.different, options.phases)
         return
     rows = []
     for seed in range(options.first, options.first + options.specimens):

@@ -17,12 +17,14 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import mlatem
 from mlatem.io.datasets import load_dataset
+from mlatem.model import Factorization
 from mlatem.sheet import DatasetRow, read_sheet
 
 DEMO = Path(__file__).resolve().parents[1] / "examples" / "demo"
@@ -58,6 +60,7 @@ def picture(path: Path, folder: Path) -> None:
         zip(list(_COLORS)[1:], (blind, mlatem.other_answer(blind), settled), strict=True)
     )
     tables = {name: mlatem.quantify(a, calibration=calibration) for name, a in answers.items()}
+    _print_facts(blind, settled)
     elements = list(tables["this answer"].pivot().columns)
     true_percent = truth["atomic_percent"].to_pandas().loc[NAME, elements].to_numpy()
 
@@ -78,6 +81,20 @@ def picture(path: Path, folder: Path) -> None:
     classes = blind.attrs["geometry_class"], settled.attrs["geometry_class"]
     axes[3].set_title(f"at% of garnet: {classes[0]}, and {classes[1]} with the ratio", fontsize=9)
     figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _print_facts(blind: xr.Dataset, settled: xr.Dataset) -> None:
+    """How far the two answers are apart, which one single pixels favour, and the prior's cost."""
+    this, other = (
+        blind[name].isel(phase=PHASE).values for name in ("spectrum", "alternative_spectrum")
+    )
+    cosine = this @ other / (np.linalg.norm(this) * np.linalg.norm(other))
+    print(f"apart: {np.degrees(np.arccos(cosine)):.1f} deg")
+    for name in ("deviance", "alternative_deviance"):
+        print(f"{name} of the pixels, mean: {float(blind[name].mean()):.4f}")
+    told = Factorization.from_dataset(settled).attrs
+    cost, limit = (told[f"prior_{name}"][PHASE] for name in ("deviance", "limit"))
+    print(f"deviance that the prior costs: {cost:.2f}, limit {limit:.2f}")
 
 
 def _points(axes: Axes, elements: list[str], truth: np.ndarray, tables: dict) -> None:

@@ -20,7 +20,7 @@ from mlatem.factorization.geometry import (
     Settled,
     n_lacking,
 )
-from mlatem.factorization.mixing import mixing_intervals
+from mlatem.factorization.mixing import mixing_intervals, mixing_turns_deg
 from mlatem.factorization.number import Neighbours
 from mlatem.factorization.pooled import Array, PooledData, spectral_angle
 from mlatem.model import Dictionary
@@ -32,7 +32,7 @@ _NOT_EMBEDDED = 0.45
 _HANGING_DEG = 12.0
 #: Answers of the two readings of the map that differ by less than this agree, degrees.
 _AGREE_DEG = 2.0
-#: Thinnings that differ by more found different answers, degrees.
+#: Thinnings that differ by more found different answers, degrees; so are mixtures of an answer.
 _SPREAD_LIMIT_DEG = 6.0
 #: Zeros that are true cost some nats for each phase; far more tells of zeros that are not.
 _COST_LIMIT_NATS, _COST_LIMIT_A_PHASE_NATS = 2.0, 5.0
@@ -91,22 +91,24 @@ def ambiguity(
         hangs=hanging > _HANGING_DEG,
         is_clear=is_cheap & (purity < _NOT_EMBEDDED),
     )
-    found = _class(alone, apart, evidence, steady)
+    intervals = mixing_intervals(own, weight[in_view], abundance[:, in_view], constraints)
+    turns = mixing_turns_deg(own, weight[in_view], intervals)[place]
+    doubtful = doubtful_phases(alone, apart, turns)
+    found = _class(alone, doubtful, evidence, steady)
     is_given = options.geometry != "auto"
-    intervals = mixing_intervals(data, weight, abundance)
     names = [n for n, used in zip(dictionary.names, dictionary.quantified, strict=True) if used]
     is_settled = is_given or found in ("PURE", "CORNER")
     return Ambiguity(
         geometry_class=found,
         alternative="embedded" if alone.all() else "contiguous",
         is_given=is_given,
-        reason=_reason(found, alone, apart, evidence, purity, steady, options),
+        reason=_reason(found, doubtful, evidence, purity, steady, options),
         question="" if is_settled else question(fractions, others, alone, names),
         purity=purity,
         n_lacking=lacking,
         is_alone=alone,
-        mixing_low=intervals.low,
-        mixing_high=intervals.high,
+        mixing_low=intervals.low[np.ix_(place, place)],
+        mixing_high=intervals.high[np.ix_(place, place)],
         alternative_coefficient=other / scale,
         alternative_scale=np.broadcast_to(scale, other.shape),
         fewer_coefficient=neighbours.fewer / scale,
@@ -141,15 +143,37 @@ class Evidence:
         return settled & (beyond | (self.has_own & self.is_clear))
 
 
+def doubtful_phases(alone: NDArray[np.bool_], apart: Array, turns: Array) -> NDArray[np.bool_]:
+    """Phases that evidence has to speak for, shape (n_phases,).
+
+    Parameters
+    ----------
+    alone : ndarray of shape (n_phases,), bool
+        Whether a phase is taken to occur alone.
+    apart : ndarray of shape (n_phases,)
+        Angle between the two readings of the map, degrees.
+    turns : ndarray of shape (n_phases,)
+        By how much mixing for less than two nats turns the phase, degrees.
+
+    Notes
+    -----
+    That the readings agree speaks for an answer only where there are two. The one of phases that
+    occur alone is a reading of its own if the purest places hold the phase, so that nothing around
+    it can be put into it. If the counts allow that, no place is pure, and it has run into the
+    other one, wherever that is.
+    """
+    doubtful: NDArray[np.bool_] = ~alone & ((apart > _AGREE_DEG) | (turns > _SPREAD_LIMIT_DEG))
+    return doubtful
+
+
 def _class(
-    alone: NDArray[np.bool_], apart: Array, evidence: Evidence, is_steady: bool
+    alone: NDArray[np.bool_], doubtful: NDArray[np.bool_], evidence: Evidence, is_steady: bool
 ) -> GeometryClass:
     """PURE, CORNER, WEAK or OPEN."""
     if not is_steady:
         return "OPEN"
     if alone.all():
         return "PURE"
-    doubtful = ~alone & (apart > _AGREE_DEG)
     if np.all(evidence.settles[doubtful]):
         return "CORNER"
     return "WEAK" if np.all(evidence.lacking[doubtful] >= 1) else "OPEN"
@@ -157,15 +181,13 @@ def _class(
 
 def _reason(
     found: GeometryClass,
-    alone: NDArray[np.bool_],
-    apart: Array,
+    doubtful: NDArray[np.bool_],
     evidence: Evidence,
     purity: Array,
     steady: bool,
     options: settings.Factorize,
 ) -> str:
     """What decided, with its numbers."""
-    doubtful = ~alone & (apart > _AGREE_DEG)
     if options.geometry != "auto":
         return f"the geometry was given as {options.geometry}"
     if not steady:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mlatem.factorization.pooled import Array, PooledData, weighted_columns
+from mlatem.factorization.constraints import Constraints
+from mlatem.factorization.pooled import Array, PooledData, spectral_angle, weighted_columns
 
 #: A mixture that costs less than this is not told from the answer, nats: two standard deviations.
 LIMIT_NATS = 2.0
@@ -40,7 +41,9 @@ class MixingIntervals:
     """Shape (n_phases, n_phases), not negative; [p, m]: so much of m can be put into p."""
 
 
-def mixing_intervals(data: PooledData, weight: Array, abundance: Array) -> MixingIntervals:
+def mixing_intervals(
+    data: PooledData, weight: Array, abundance: Array, constraints: Constraints | None = None
+) -> MixingIntervals:
     """Intervals of mixing of every ordered pair of phases.
 
     Parameters
@@ -50,6 +53,8 @@ def mixing_intervals(data: PooledData, weight: Array, abundance: Array) -> Mixin
         The answer; rows add up to one.
     abundance : ndarray of shape (n_regions, n_phases)
         Near those of maximum likelihood at these weights: a start.
+    constraints : Constraints, optional
+        What is known of the phases: mixtures that contradict it cost more.
 
     Returns
     -------
@@ -64,7 +69,7 @@ def mixing_intervals(data: PooledData, weight: Array, abundance: Array) -> Mixin
     deviations of a single parameter (Wilks 1938, Ann. Math. Statist. 9, 60).
     """
     n_phases = len(weight)
-    profile = _Profile(_coarse(data), weight, abundance)
+    profile = _Profile(_coarse(data), weight, abundance, constraints)
     low, high = np.zeros((n_phases, n_phases)), np.zeros((n_phases, n_phases))
     for phase in range(n_phases):
         for other in range(n_phases):
@@ -92,11 +97,33 @@ def mixed(weight: Array, phase: int, other: int, amount: float) -> Array:
     return unit
 
 
+def mixing_turns_deg(data: PooledData, weight: Array, intervals: MixingIntervals) -> Array:
+    """By how much each phase may turn within its intervals, shape (n_phases,), degrees.
+
+    Parameters
+    ----------
+    data : PooledData
+    weight : ndarray of shape (n_phases, n_columns)
+    intervals : MixingIntervals
+        Of these weights.
+    """
+    spectrum, turned = data.spectrum(weight), np.zeros(len(weight))
+    for phase, other in zip(*np.nonzero(~np.eye(len(weight), dtype=bool)), strict=True):
+        for amount in (intervals.low[phase, other], intervals.high[phase, other]):
+            mixture = weight.copy()
+            mixture[phase] = mixed(weight, phase, other, amount)
+            angle = spectral_angle(spectrum[phase], data.spectrum(mixture)[phase])
+            turned[phase] = max(turned[phase], float(np.degrees(angle)))
+    return turned
+
+
 class _Profile:
     """Likelihood of mixtures with the abundances fitted."""
 
-    def __init__(self, data: PooledData, weight: Array, abundance: Array) -> None:
-        self.data, self.weight = data, weight
+    def __init__(
+        self, data: PooledData, weight: Array, abundance: Array, constraints: Constraints | None
+    ) -> None:
+        self.data, self.weight, self.constraints = data, weight, constraints
         self.spectrum = data.spectrum(weight)
         self.abundance, self.least = fitted_abundances(data, self.spectrum, abundance)
 
@@ -104,12 +131,24 @@ class _Profile:
         """Rise of the negative log-likelihood, nats."""
         weight = self.weight.copy()
         weight[phase] = mixed(self.weight, phase, other, amount)
+        against = self._against_priors(weight, phase)
+        if not np.isfinite(against):
+            return against
         spectrum = self.spectrum.copy()
         spectrum[phase] = weighted_columns(weight, self.data.columns)[phase]
         start = self.abundance.copy()
         start[:, phase] *= max(1.0 + amount, 1e-3)
         start[:, other] = np.maximum(start[:, other] - amount * self.abundance[:, phase], 0.0)
-        return fitted_abundances(self.data, spectrum, start)[1] - self.least
+        return fitted_abundances(self.data, spectrum, start)[1] - self.least + against
+
+    def _against_priors(self, weight: Array, phase: int) -> float:
+        """What weights with another mixture for a phase lose against what is known of it, nats."""
+        known = self.constraints
+        if known is None:
+            return 0.0
+        if known.fixed[phase] or np.any(weight[phase, ~known.allowed[phase]] > 0):
+            return np.inf
+        return known.cost(weight) - known.cost(self.weight)
 
     def reach(self, phase: int, other: int, sign: float) -> float:
         """The largest amount that costs less than the limit, at most one."""

@@ -162,6 +162,7 @@ def verdicts(solution: CompositionSolution) -> tuple[Verdict, ...]:
     """Whether the solve converged, whether independent halves agree, and the number of phases."""
     spread = float(solution.spread_deg.max())
     agree = spread <= _SPREAD_LIMIT_DEG
+    fewer = "ask for fewer phases, or " if solution.n_phases > 1 else ""
     enough = solution.n_phases <= solution.n_carried
     open_ = () if solution.ambiguity is None else (_openness(solution.ambiguity),)
     return (
@@ -173,8 +174,8 @@ def verdicts(solution: CompositionSolution) -> tuple[Verdict, ...]:
             "good" if agree else "warning",
             "random halves of the photons give the same phases"
             if agree
-            else "random halves of the photons give different phases: ask for fewer phases, or "
-            "take the compositions as one of several answers",
+            else f"random halves of the photons give different phases: {fewer}take the "
+            "compositions as one of several answers",
         ),
         Verdict(
             "phases above the noise",

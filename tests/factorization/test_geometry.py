@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mlatem.factorization.geometry import Atoms, around, n_lacking, purity
-from mlatem.factorization.geometry_class import Evidence, _class
+from mlatem.factorization.geometry_class import Evidence, _class, doubtful_phases
 from mlatem.factorization.solver import solve_compositions
 from mlatem.factorization.verdicts import decisions, verdicts
 from mlatem.model import RegionStatistics
@@ -147,21 +147,24 @@ def test_two_phases_around_explain_an_element_more():
 
 
 @pytest.mark.parametrize(
-    ("alone", "apart", "lacking", "is_steady", "is_clear", "expected"),
+    ("alone", "apart", "turns", "lacking", "is_steady", "is_clear", "expected"),
     [
-        ([1, 1], [9, 9], [0, 0], True, True, "PURE"),
-        ([1, 1], [0, 0], [5, 5], False, True, "OPEN"),
-        ([1, 0], [0, 1], [0, 0], True, True, "CORNER"),
-        ([1, 0], [0, 9], [0, 2], True, True, "CORNER"),
-        ([1, 0], [0, 9], [0, 1], True, True, "WEAK"),
-        ([1, 0], [0, 9], [0, 2], True, False, "WEAK"),
-        ([1, 0], [0, 9], [0, 3], True, False, "CORNER"),
-        ([1, 0, 0], [0, 9, 9], [0, 2, 0], True, True, "OPEN"),
+        ([1, 1], [9, 9], [9, 9], [0, 0], True, True, "PURE"),
+        ([1, 1], [0, 0], [0, 0], [5, 5], False, True, "OPEN"),
+        ([1, 0], [0, 1], [0, 3], [0, 0], True, True, "CORNER"),
+        ([1, 0], [0, 1], [0, 20], [0, 0], True, True, "OPEN"),
+        ([1, 0], [0, 1], [0, 20], [0, 1], True, True, "WEAK"),
+        ([1, 0], [0, 9], [0, 20], [0, 2], True, True, "CORNER"),
+        ([1, 0], [0, 9], [0, 20], [0, 1], True, True, "WEAK"),
+        ([1, 0], [0, 9], [0, 20], [0, 2], True, False, "WEAK"),
+        ([1, 0], [0, 9], [0, 20], [0, 3], True, False, "CORNER"),
+        ([1, 0, 0], [0, 9, 9], [0, 20, 20], [0, 2, 0], True, True, "OPEN"),
     ],
 )
-def test_classes(alone, apart, lacking, is_steady, is_clear, expected):
-    alone, apart = np.array(alone, dtype=bool), np.array(apart)
-    assert _class(alone, apart, evidence(lacking, is_clear=is_clear), is_steady) == expected
+def test_classes(alone, apart, turns, lacking, is_steady, is_clear, expected):
+    alone = np.array(alone, dtype=bool)
+    doubtful = doubtful_phases(alone, np.array(apart), np.array(turns))
+    assert _class(alone, doubtful, evidence(lacking, is_clear=is_clear), is_steady) == expected
 
 
 @pytest.mark.parametrize(
@@ -170,7 +173,7 @@ def test_classes(alone, apart, lacking, is_steady, is_clear, expected):
 )
 def test_evidence_of_an_embedded_phase(lacking, has_own, hangs, expected):
     found = evidence([0, lacking], has_own=has_own, hangs=hangs)
-    assert _class(np.array([True, False]), np.array([0, 9]), found, True) == expected
+    assert _class(np.array([True, False]), np.array([False, True]), found, True) == expected
 
 
 def evidence(lacking, *, has_own=True, hangs=False, is_clear=True):

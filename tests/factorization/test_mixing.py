@@ -2,11 +2,14 @@
 import numpy as np
 import pytest
 
+from mlatem.factorization.alignment import distance
+from mlatem.factorization.constraints import Constraints, Statements
 from mlatem.factorization.mixing import (
     LIMIT_NATS,
     fitted_abundances,
     mixed,
     mixing_intervals,
+    mixing_turns_deg,
 )
 from mlatem.factorization.pooled import PooledData, expectation_maximization
 
@@ -77,3 +80,51 @@ def test_intervals_narrow_with_the_counts():
         found = mixing_intervals(*two_phases(1.0, counts=counts))
         widths.append(found.high[1, 0] - found.low[1, 0])
     assert widths[1] < 0.4 * widths[0]
+
+
+def known(abundance, told, statements=None):
+    """Columns that phases are told to lack, and statements on the others."""
+    return Constraints(
+        allowed=~told,
+        told=told,
+        fixed=np.zeros(2, dtype=bool),
+        weight=np.zeros((2, 3)),
+        present=np.ones(abundance.shape, dtype=bool),
+        statements=statements or Statements.none(3),
+    )
+
+
+def test_a_phase_that_is_told_to_lack_an_element_cannot_take_it_from_its_matrix():
+    data, weight, abundance = two_phases(0.5)
+    told = np.zeros((2, 3), dtype=bool)
+    told[1, 0] = True
+    assert mixing_intervals(data, weight, abundance, known(abundance, told)).high[1, 0] == 0.0
+
+
+def test_a_known_ratio_bounds_mixing_by_two_of_its_standard_deviations():
+    data, weight, abundance = two_phases(0.5)
+    ratio, sigma = 0.3 / 0.7, 0.01
+    told = Statements(
+        phase=np.array([1]),
+        numerator=np.array([[0.0, 1.0, 0.0]]),
+        denominator=np.array([[0.0, 0.0, 1.0]]),
+        low=np.array([ratio]),
+        high=np.array([ratio]),
+        sigma=np.array([sigma]),
+    )
+    nothing = np.zeros((2, 3), dtype=bool)
+    found = mixing_intervals(data, weight, abundance, known(abundance, nothing, told))
+    after = mixed(weight, 1, 0, found.high[1, 0])
+    assert 1.7 * sigma < after[1] / after[2] - ratio < 2.05 * sigma
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0.5, 20.0, 50.0), (1.0, 0.0, 3.0)])
+def test_mixing_turns_a_phase_that_is_nowhere_pure(share, least, most):
+    data, weight, abundance = two_phases(share)
+    intervals = mixing_intervals(data, weight, abundance)
+    after = weight.copy()
+    after[1] = mixed(weight, 1, 0, intervals.high[1, 0])
+    turned = mixing_turns_deg(data, weight, intervals)
+    angle = np.degrees(distance(data.spectrum(weight), data.spectrum(after)))
+    assert turned[1] == pytest.approx(angle, rel=0.01, abs=0.5)
+    assert least < turned[1] < most

@@ -9,6 +9,7 @@ from mlatem.errors import InputError
 from mlatem.factorization import blind
 from mlatem.factorization.scoring import ScoringResult
 from mlatem.factorization.solver import _reason, estimate_n_phases, solve_compositions
+from mlatem.factorization.verdicts import verdicts
 from mlatem.model import RegionStatistics
 from mlatem.parallel import map_tiles
 from mlatem.settings import Factorize
@@ -125,6 +126,18 @@ def test_one_phase_is_not_to_be_made_fewer(n_phases, is_advised):
     reason = _reason(1, 4, n_phases, Factorize(max_rounds=30))
     assert "1 of 4 thinnings still moved after 30 rounds" in reason
     assert ("fewer phases" in reason) == is_advised
+
+
+@pytest.mark.parametrize(("n_phases", "is_advised"), [(1, False), (4, True)])
+def test_thinnings_that_differ_advise_fewer_phases_only_of_several(
+    four_phases, n_phases, is_advised
+):
+    example, regions = four_phases
+    solution = solve_compositions(regions, example.dictionary, n_phases)
+    apart = dataclasses.replace(solution, spread_deg=np.full(n_phases, 9.0))
+    verdict = next(v for v in verdicts(apart) if v.name == "agreement of the thinnings")
+    assert verdict.status == "warning" and "several answers" in verdict.message
+    assert ("fewer phases" in verdict.message) == is_advised
 
 
 @pytest.mark.parametrize("n_phases", [14, 100])
