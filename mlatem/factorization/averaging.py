@@ -133,7 +133,8 @@ def averaged_weight(
     the abundances that are present eliminated; the prior is that of
     `mlatem.kernels.spike_and_slab.posterior_mean`, with a probability of zeros for each phase.
     What is known of phases joins it: statements with their curvature, intervals as bounds, and no
-    zeros nor a pull to small values for weights of which a prior speaks.
+    zeros for weights of which a prior speaks. Those that are said to be there may have any order of
+    magnitude; the prior of those whose amount is told is flat.
     """
     n_phases, n_columns = weight.shape
     model = data.model(abundance, weight)
@@ -146,14 +147,17 @@ def averaged_weight(
         rows = slice(k * n_columns, (k + 1) * n_columns)
         matrix[rows, rows] += hold
     free, bounds = np.ones(weight.size, dtype=bool), np.zeros((0, weight.size))
+    there = np.zeros(weight.shape, dtype=bool)
     if constraints is not None:
         free, bounds = constraints.free.ravel(), constraints.limits()
+        there = penalized & constraints.there()
         penalized = penalized & ~constraints.told
         matrix += constraints.curvature(weight)
         slope += constraints.gradient(weight).ravel()
     # Phases are sampled in an order that does not depend on that of their names.
     order = np.argsort(-abundance.sum(axis=0), kind="stable")
-    group = np.where(penalized, np.argsort(order)[:, None], -1).ravel()
+    place = np.argsort(order)[:, None]
+    group = np.where(there, n_phases + place, np.where(penalized, place, -1)).ravel()
     places = (order[:, None] * n_columns + np.arange(n_columns)).ravel()
     places = places[free[places]]
     mean = np.where(weight < _ZERO, 0.0, weight).ravel()
@@ -167,6 +171,7 @@ def averaged_weight(
         n_discarded=_N_DISCARDED,
         seed=seed,
         bounds=bounds[:, places],
+        n_with_zeros=n_phases,
     )
     found = mean.reshape(weight.shape)
     found /= found.sum(axis=1, keepdims=True)

@@ -94,6 +94,13 @@ class Constraints:
         """Weights that are fitted, shape (n_phases, n_columns)."""
         return self.allowed & ~self.fixed[:, None]
 
+    def there(self) -> NDArray[np.bool_]:
+        """Weights that are said to be there, not how large they are; (n_phases, n_columns)."""
+        amount_told = np.zeros(self.told.shape, dtype=bool)
+        np.logical_or.at(amount_told, self.statements.phase, self.statements.numerator != 0)
+        there: NDArray[np.bool_] = self.told & self.free & ~amount_told
+        return there
+
     def cost(self, weight: Array) -> float:
         """What the weights lose against the statements, nats."""
         return float(0.5 * np.sum((self._excess(weight) / self.statements.sigma) ** 2))

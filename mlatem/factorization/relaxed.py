@@ -55,7 +55,8 @@ def pull_taken_back(
     -------
     step : ndarray of shape (n_thinnings, n_phases, n_columns)
         Zero where the counts do not object, that is where the step makes them likelier by less
-        than one nat in half of the thinnings: there the purer phase is kept.
+        than one nat in half of the thinnings: there the purer phase is kept, unless all zeros are
+        told, so that no purer one is looked for.
 
     Notes
     -----
@@ -64,9 +65,10 @@ def pull_taken_back(
     since free ones would over-fit: only the part of their penalty that acts on the amount of the
     whole phase is left out.
     """
-    steps, gains = [], []
+    steps, gains, is_open = [], [], False
     for data, answer, prior in zip(thinnings, answers, priors, strict=True):
         free = pulled if prior is None else pulled & ~prior.told
+        is_open = is_open or bool(free.any())
         relaxed = _relaxed(data, answer, free & (answer.weight < _ZERO), options, prior)
         before, after = (
             fitted_abundances(data, data.spectrum(one.weight), one.abundance)[1]
@@ -76,7 +78,7 @@ def pull_taken_back(
             before, after = before + prior.cost(answer.weight), after + prior.cost(relaxed.weight)
         gains.append(before - after)
         steps.append(relaxed.weight - answer.weight)
-    if np.median(gains) < _LEAST_GAIN_NATS:
+    if is_open and np.median(gains) < _LEAST_GAIN_NATS:
         return np.zeros((len(steps), *steps[0].shape))
     return np.stack(steps)
 

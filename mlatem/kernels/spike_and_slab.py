@@ -32,6 +32,7 @@ def posterior_mean(
     n_discarded: int,
     seed: int,
     bounds: Array | None = None,
+    n_with_zeros: int | None = None,
 ) -> Array:
     """Mean of a Gaussian likelihood times a prior that favours zeros.
 
@@ -52,6 +53,8 @@ def posterior_mean(
     seed : int
     bounds : ndarray of shape (n_bounds, n_values), optional
         `bounds @ value` is nowhere negative; where it is at the start, it gets no more so.
+    n_with_zeros : int, optional
+        Values of groups from this one on are never zero, but of any order of magnitude.
 
     Returns
     -------
@@ -66,7 +69,9 @@ def posterior_mean(
     conditional distribution is tabulated (griddy Gibbs, Ritter & Tanner 1992, J. Am. Stat. Assoc.
     87, 861): strongly correlated values do not slow the chain down.
     """
-    n_groups = int(group.max(initial=-1)) + 1
+    absent = np.full(max(int(group.max(initial=-1)) + 1, 1), 0.5)
+    if n_with_zeros is not None:
+        absent[n_with_zeros:] = 0.0
     mean: Array = _sample(
         np.array(start, dtype=np.float64),
         np.ascontiguousarray(information),
@@ -74,7 +79,7 @@ def posterior_mean(
         np.ascontiguousarray(error),
         np.ascontiguousarray(group),
         np.zeros((0, len(start))) if bounds is None else np.ascontiguousarray(bounds),
-        n_groups,
+        absent,
         n_sweeps,
         n_discarded,
         np.random.default_rng(seed),
@@ -84,7 +89,7 @@ def posterior_mean(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sample(  # type: ignore[no-untyped-def]
-    value, information, slope, error, group, bounds, n_groups, n_sweeps, n_discarded, rng
+    value, information, slope, error, group, bounds, absent, n_sweeps, n_discarded, rng
 ):
     n = len(value)
     start = value.copy()
@@ -93,7 +98,6 @@ def _sample(  # type: ignore[no-untyped-def]
     for i in range(n):
         active[i] = value[i] > 0.0 or group[i] < 0
     covariance = _inverse(information, active)
-    absent = np.full(max(n_groups, 1), 0.5)
     mean = np.zeros(n)
     ray = np.empty(n)
     for sweep in range(n_sweeps):
@@ -185,7 +189,7 @@ def _conditional(  # type: ignore[no-untyped-def]
 ):
     """Step of value j along its ray, drawn from the conditional distribution; whether to zero."""
     (first, last), (slope, curvature) = window, force
-    may_be_zero = group[j] >= 0 and first <= -value[j] + _TINY
+    may_be_zero = group[j] >= 0 and absent[group[j]] > 0.0 and first <= -value[j] + _TINY
     if not last > first:
         return 0.0, not active[j]
     others = _touched(value, error, group, active, ray, j, max(-first, last))
@@ -256,8 +260,10 @@ def _draw(chance, rng):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _sample_absence(active, group, absent, rng):  # type: ignore[no-untyped-def]
-    """Probability of a zero in each group, given which of its values are zero."""
+    """Probability of a zero in each group, given which are zero; none stays none."""
     for k in range(len(absent)):
+        if absent[k] == 0.0:
+            continue
         n_zero, n_others = 0, 0
         for i in range(len(group)):
             if group[i] == k:

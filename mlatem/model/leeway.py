@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
 
 from mlatem.errors import InputError
 
@@ -108,15 +109,16 @@ class Leeway:
         with z standard deviations; and, for each coefficient at zero, the compositions with an
         amount of it that costs a deviance d of less than z^2, with sqrt(z^2 - d) standard
         deviations. What comes from other phases is added, and so saturates at their composition.
-        The distances to the ends, in the median over thinnings, and z times the standard deviation
-        between thinnings add in quadrature, around the median of the thinnings. The answer itself,
-        where it is a mean over what is open, always lies in the interval.
+        The distances to the ends, in the median over thinnings, and the standard deviation between
+        thinnings, times the quantile of Student's t that z stands for, add in quadrature, around
+        the median of the thinnings. The answer itself, where it is a mean over what is open, always
+        lies in the interval.
         """
         value = _fractions(coefficient, matrix)
         found = _fractions(self.coefficient[:, phase], matrix)
         ends = [self._changes(t, phase, matrix, z) for t in range(len(self.coefficient))]
         below, above = np.median(np.array(ends), axis=0)
-        scatter = z * _deviation(found)
+        scatter = _scatter(found, z)
         centre = np.median(found, axis=0)
         low = np.minimum(value, centre - np.hypot(below, scatter))
         high = np.maximum(value, centre + np.hypot(above, scatter))
@@ -196,8 +198,8 @@ class Leeway:
         result = np.empty((len(columns), columns.shape[2]))
         for phase, own in enumerate(columns):
             sides = [self._spectrum_reach(t, phase, own, z) for t in range(len(self.coefficient))]
-            scatter = _deviation(self.coefficient[:, phase] @ own)
-            result[phase] = np.hypot(np.median(sides, axis=0) / z, scatter)
+            scatter = _scatter(self.coefficient[:, phase] @ own, z)
+            result[phase] = np.hypot(np.median(sides, axis=0), scatter) / z
         return result
 
     def _spectrum_reach(self, thinning: int, phase: int, columns: Array, z: float) -> Array:
@@ -229,9 +231,14 @@ def _fractions(coefficient: Array, matrix: Array) -> Array:
     return shares
 
 
-def _deviation(values: Array) -> Array:
-    """Standard deviation between thinnings, the first axis; zero for a single one."""
-    if len(values) < 2:
+def _scatter(values: Array, z: float) -> Array:
+    """Half the width of the interval that the scatter between thinnings, the first axis, asks for.
+
+    That of few is known badly: Student's t takes the place of z. Zero for a single one.
+    """
+    n_thinnings = len(values)
+    if n_thinnings < 2:
         return np.zeros_like(values[0])
-    deviation: Array = np.std(values, axis=0, ddof=1)
-    return deviation
+    reach = float(stdtrit(n_thinnings - 1, ndtr(z)))
+    scatter: Array = reach * np.std(values, axis=0, ddof=1)
+    return scatter

@@ -143,6 +143,15 @@ def test_a_share_with_a_sigma_pulls_the_mean():
     assert found[2] < 2e-3
 
 
+def test_what_is_there_is_told_without_an_amount():
+    spoken = np.zeros((2, N_COLUMNS), dtype=bool)
+    spoken[1, :3] = True
+    allowed = np.ones(spoken.shape, dtype=bool)
+    allowed[1, 2] = False
+    known = told(told=spoken, allowed=allowed, statements=share(0.04, 0.04))
+    assert np.argwhere(known.there()).tolist() == [[1, 0]]
+
+
 def test_the_mean_is_nearer_to_the_truth_if_all_elements_are_told():
     blind, known = [], []
     for seed in range(4):

@@ -80,6 +80,22 @@ def test_where_the_counts_do_not_object_the_sparse_answer_stays():
     assert np.all(relaxed(data, answer) == 0.0)
 
 
+def test_where_all_is_told_the_counts_decide():
+    data, truth = embedded(0, n_filled=6, counts=400)
+    known = Constraints(
+        allowed=truth > 0,
+        told=np.ones(truth.shape, dtype=bool),
+        fixed=np.zeros(2, dtype=bool),
+        weight=truth,
+        present=np.ones((len(data.counts), 2), dtype=bool),
+        statements=Statements.none(N_COLUMNS),
+    )
+    answer = fit_sparse(data, truth, PENALIZED, OPTIONS, known)
+    step = relaxed(data, answer, known)
+    assert np.any(step != 0)
+    assert np.all(step[truth == 0] == 0)
+
+
 def test_steps_leave_shares():
     weight = np.array([[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]])
     step = np.array([[0.1, -0.1, 0.0], [-0.2, 0.1, 0.1]])

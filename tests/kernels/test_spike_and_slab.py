@@ -57,6 +57,26 @@ def test_well_known_values_stay_and_zeros_stay_zeros():
     assert found[3] < 0.5 * error[3]
 
 
+def test_values_that_are_there_are_of_any_order_of_magnitude():
+    """The likelihood would have nothing of it; against the same on a fine grid."""
+    error, start, slope = 0.01, 0.02, 250.0
+    value = np.geomspace(1e-6, 0.3, 20_000)
+    density = np.exp(-((value - start) * slope + 0.5 * ((value - start) / error) ** 2))
+    density *= np.gradient(value) / (error + value)
+    found = posterior_mean(
+        np.array([start]),
+        np.array([[error**-2]]),
+        np.array([slope]),
+        np.array([error]),
+        np.array([0]),
+        n_sweeps=N_SWEEPS,
+        n_discarded=100,
+        seed=0,
+        n_with_zeros=0,
+    )
+    assert found[0] == pytest.approx(np.sum(density * value) / density.sum(), rel=0.03)
+
+
 def test_values_without_group_are_gaussian():
     """Far from zero, the flat prior leaves the mean of the likelihood."""
     information = np.array([[4.0, 1.0], [1.0, 3.0]]) * 1e4

@@ -93,10 +93,20 @@ def test_scatter_of_the_thinnings_adds_in_quadrature():
     coefficient = scattered.coefficient.copy()
     coefficient[:, 0, :2] += np.array([-0.02, 0.0, 0.02])[:, None] * [1, -1]
     low, high = replace(scattered, coefficient=coefficient).fraction_bounds(
-        0, np.array([0.75, 0.25, 0.0]), ATOMS, z=1.0
+        0, np.array([0.75, 0.25, 0.0]), ATOMS, z=1.96
     )
-    assert high[0] - 0.75 == pytest.approx(np.hypot(0.01, 0.02))
-    assert 0.25 - low[1] == pytest.approx(np.hypot(0.01, 0.02))
+    # Student's t of 95 % for three values, from the tables: 4.303.
+    expected = np.hypot(1.96 * 0.01, 4.303 * 0.02)
+    assert high[0] - 0.75 == pytest.approx(expected, rel=1e-3)
+    assert 0.25 - low[1] == pytest.approx(expected, rel=1e-3)
+
+
+def test_sigma_of_spectra_has_the_same_scatter():
+    scattered = make_leeway(3)
+    coefficient = scattered.coefficient.copy()
+    coefficient[:, 0, 2] = [0.0, 0.02, 0.04]
+    sigma = replace(scattered, coefficient=coefficient).spectrum_sigma(np.eye(3)[None], z=1.96)
+    assert sigma[0, 2] == pytest.approx(4.303 * 0.02 / 1.96, rel=1e-3)
 
 
 def test_weight_fractions_are_those_of_the_same_compositions():
