@@ -192,12 +192,23 @@ def _streamed_moment(source: TileSource, load: Callable[[Tile], SparseCounts]) -
     return StreamedMoment(n_pixels, total, weighted_total, times)
 
 
-def scores_pass(source: TileSource, basis: Basis) -> NDArray[np.float32]:
-    """Scores of all pixels, shape (ny, nx, rank); NaN in masked ones."""
+def scores_pass(
+    source: TileSource, basis: Basis, part: Callable[[Tile], SparseCounts] | None = None
+) -> NDArray[np.float32]:
+    """Scores of all pixels, shape (ny, nx, rank); NaN in masked ones.
+
+    Parameters
+    ----------
+    source : TileSource
+    basis : Basis
+    part : callable, optional
+        As in `statistics_pass`.
+    """
     result = np.empty((*source.shape, basis.rank), dtype=np.float32)
-    parts = _over(source, source.tiles, lambda tile: scores(source.load(tile), basis))
-    for tile, part in zip(source.tiles, parts, strict=True):
-        result[tile.slices] = part.reshape(*tile.shape, basis.rank)
+    load = part or source.load
+    of_tiles = _over(source, source.tiles, lambda tile: scores(load(tile), basis))
+    for tile, values in zip(source.tiles, of_tiles, strict=True):
+        result[tile.slices] = values.reshape(*tile.shape, basis.rank)
     if source.mask is not None:
         result[source.mask] = np.nan
     return result
