@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mlatem.denoising.moments import moment_times, tile_statistics, tile_totals
+from mlatem.denoising.moments import add_tile, moment_times, tile_statistics, tile_totals
 from mlatem.denoising.scores import scores
 from mlatem.errors import InputError
 from mlatem.factorization import rare
@@ -49,7 +49,7 @@ from mlatem.model import (
     StreamedMoment,
     TileStatistics,
 )
-from mlatem.parallel import map_tiles
+from mlatem.parallel import map_tiles, n_threads
 from mlatem.resident import ResidentCounts
 from mlatem.tiling import Tile, plan_tiles
 
@@ -169,6 +169,12 @@ def statistics_pass(
     if source.n_energy >= STREAMED_CHANNELS:
         return _streamed_moment(source, load)
     total = TileStatistics.zero(source.n_energy)
+    if n_threads(source.threads) == 1:
+        # Without a matrix for each tile.
+        for counts in _over(source, source.tiles, load):
+            total = add_tile(total, counts)
+            del counts  # before the next ones are read
+        return total
     for of_tile in _over(source, source.tiles, lambda tile: tile_statistics(load(tile))):
         total += of_tile
         del of_tile  # before the next one is made
