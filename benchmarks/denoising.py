@@ -28,7 +28,11 @@ import numpy as np
 from denoising_cases import Case, case, dictionary
 
 import mlatem
-from mlatem.api.denoising import denoise
+from mlatem.api.denoising import all_lines, denoise
+from mlatem.denoising.rank import low_rank
+from mlatem.denoising.rare_axes import directions, find, is_significant
+from mlatem.passes import TileSource, statistics_pass
+from mlatem.rare_axes import rare_sums
 from mlatem.settings import Denoise
 
 DOSES = (20, 100, 500)
@@ -99,25 +103,34 @@ def accuracy(n_seeds: int, first: int) -> None:
 
 
 def null(n_fields: int, first: int) -> None:
-    """Fields without the rare phase: axes beyond those of the four phases."""
-    print("| counts per pixel | fields | axes in the span | outside | in few pixels |")
-    print("|---|---|---|---|---|")
+    """Fields without the rare phase: axes beyond those of the four phases.
+
+    The last column is the largest significance of all elements, squares and thresholds in any of
+    the fields, and the range of the fields' largest.
+    """
+    print(
+        "| counts per pixel | fields | axes in the span | outside | in few pixels | largest sigma |"
+    )
+    print("|---|---|---|---|---|---|")
+    known = dictionary()
+    lines = all_lines(known, CALIBRATION, None)
     for dose in DOSES[:2]:
         rows = []
         for seed in range(first, first + n_fields):
-            specimen = case(dose, seed, has_rare=False)
-            product = denoise(
-                specimen.counts(seed),
-                dictionary(),
-                calibration=CALIBRATION,
-                settings=Denoise(held_out=False, spatial="none"),
-            )
-            n_rare = int(product.attrs["n_rare"])
-            n_inside = int(product["in_span"].values[: product.sizes["axis"] - n_rare].sum())
-            rows.append((n_inside, product.sizes["axis"] - n_rare - n_inside, n_rare))
-        inside, outside, few = zip(*rows, strict=True)
+            counts = case(dose, seed, has_rare=False).counts(seed)
+            source = TileSource.for_dictionary(counts, known).kept_in_memory()
+            basis = low_rank(statistics_pass(source), known)
+            searched = directions(basis, known, lines)
+            largest, _ = find(rare_sums(source, searched, basis), searched, known)
+            n_inside, n_rare = int(basis.in_span.sum()), int(is_significant(largest))
+            rows.append((n_inside, basis.rank - n_inside, n_rare, largest.significance))
+        inside, outside, few, sigma = zip(*rows, strict=True)
         counted = ", ".join(f"{inside.count(k)} with {k}" for k in sorted(set(inside)))
-        print(f"| {dose} | {n_fields} | {counted} | {sum(outside)} | {sum(few)} |", flush=True)
+        print(
+            f"| {dose} | {n_fields} | {counted} | {sum(outside)} | {sum(few)} "
+            f"| {max(sigma):.1f}, of each {min(sigma):.1f} to {max(sigma):.1f} |",
+            flush=True,
+        )
 
 
 SIDE, N_ENERGY, SPEED_DOSE = 256, 2048, 100

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,11 @@ from mlatem.denoising.held_out import (
     raw_products,
 )
 from mlatem.denoising.rank import low_rank
-from mlatem.denoising.scores import scores
 from mlatem.denoising.smoothing import smooth_scores
 from mlatem.model import Basis, Dictionary, SparseCounts, thin
 from mlatem.model.counts import split_counts
 from mlatem.parallel import map_tiles
-from mlatem.passes import TileSource, statistics_pass
+from mlatem.passes import TileSource, scores_pass, statistics_pass
 from mlatem.tiling import Tile, plan_tiles
 
 #: The methods of `held_out_check`, in this order.
@@ -50,21 +50,15 @@ def held_out_check(
     Notes
     -----
     Binomial thinning of Poisson counts gives two independent halves. The basis, the scores and
-    their smoothing see the first only.
+    their smoothing see the first only. Masked pixels take no part.
     """
-    statistics = statistics_pass(source, lambda tile: _first_half(source, tile))
+    first_half = partial(_first_half, source)
+    statistics = statistics_pass(source, first_half)
     basis = low_rank(statistics, dictionary, options)
     del statistics  # the largest of all arrays here
-    smoothed = np.empty((*source.shape, basis.rank), dtype=np.float32)
-    of_tiles = map_tiles(
-        lambda tile: scores(_first_half(source, tile), basis),
-        source.tiles,
-        threads=source.threads,
-        progress=source.progress,
-    )
-    for tile, values in zip(source.tiles, of_tiles, strict=True):
-        smoothed[tile.slices] = values.reshape(*tile.shape, basis.rank)
-    smoothed = smooth_scores(smoothed, basis, spatial=options.spatial).scores
+    raw = scores_pass(source, basis, first_half)
+    smoothed = smooth_scores(raw, basis, spatial=options.spatial).scores
+    del raw
     return _compared(source, basis, smoothed, options)
 
 
@@ -79,7 +73,8 @@ def _compared(
         counts = source.load(tile)
         first, second = (replace(counts, count=part) for part in split_counts(counts, _SEED))
         values = smoothed[tile.slices].reshape(-1, basis.rank)
-        measured = np.isfinite(values[:, 0])
+        masked = source.masked_in(tile)
+        measured = np.ones(len(values), dtype=bool) if masked is None else ~masked
         estimates = [
             raw_products(first, second, basis.weights),
             binned_products(
@@ -87,6 +82,7 @@ def _compared(
                 second,
                 basis.weights,
                 tile.shape,
+                measured,
                 bin_px=options.bin_px,
                 bin_channels=options.bin_channels,
             ),

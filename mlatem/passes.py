@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mlatem.denoising.moments import moment_times, tile_statistics, tile_totals
+from mlatem.denoising.moments import add_tile, moment_times, tile_statistics, tile_totals
 from mlatem.denoising.scores import scores
 from mlatem.errors import InputError
 from mlatem.factorization import rare
@@ -49,7 +49,7 @@ from mlatem.model import (
     StreamedMoment,
     TileStatistics,
 )
-from mlatem.parallel import map_tiles
+from mlatem.parallel import map_tiles, n_threads
 from mlatem.resident import ResidentCounts
 from mlatem.tiling import Tile, plan_tiles
 
@@ -169,6 +169,12 @@ def statistics_pass(
     if source.n_energy >= STREAMED_CHANNELS:
         return _streamed_moment(source, load)
     total = TileStatistics.zero(source.n_energy)
+    if n_threads(source.threads) == 1:
+        # Without a matrix for each tile.
+        for counts in _over(source, source.tiles, load):
+            total = add_tile(total, counts)
+            del counts  # before the next ones are read
+        return total
     for of_tile in _over(source, source.tiles, lambda tile: tile_statistics(load(tile))):
         total += of_tile
         del of_tile  # before the next one is made
@@ -192,12 +198,23 @@ def _streamed_moment(source: TileSource, load: Callable[[Tile], SparseCounts]) -
     return StreamedMoment(n_pixels, total, weighted_total, times)
 
 
-def scores_pass(source: TileSource, basis: Basis) -> NDArray[np.float32]:
-    """Scores of all pixels, shape (ny, nx, rank); NaN in masked ones."""
+def scores_pass(
+    source: TileSource, basis: Basis, part: Callable[[Tile], SparseCounts] | None = None
+) -> NDArray[np.float32]:
+    """Scores of all pixels, shape (ny, nx, rank); NaN in masked ones.
+
+    Parameters
+    ----------
+    source : TileSource
+    basis : Basis
+    part : callable, optional
+        As in `statistics_pass`.
+    """
     result = np.empty((*source.shape, basis.rank), dtype=np.float32)
-    parts = _over(source, source.tiles, lambda tile: scores(source.load(tile), basis))
-    for tile, part in zip(source.tiles, parts, strict=True):
-        result[tile.slices] = part.reshape(*tile.shape, basis.rank)
+    load = part or source.load
+    of_tiles = _over(source, source.tiles, lambda tile: scores(load(tile), basis))
+    for tile, values in zip(source.tiles, of_tiles, strict=True):
+        result[tile.slices] = values.reshape(*tile.shape, basis.rank)
     if source.mask is not None:
         result[source.mask] = np.nan
     return result

@@ -48,7 +48,7 @@ def with_rare_axes(
         searched = rare_axes.directions(basis, dictionary, lines)
         if not searched.elements:
             break
-        axis, direction = rare_axes.find(_sums(source, searched, basis), searched, dictionary)
+        axis, direction = rare_axes.find(rare_sums(source, searched, basis), searched, dictionary)
         if not rare_axes.is_significant(axis):
             break
         _logger.info("%s in few pixels: %.1f sigma", axis.element, axis.significance)
@@ -57,13 +57,23 @@ def with_rare_axes(
     return basis, tuple(found)
 
 
-def _sums(source: TileSource, searched: rare_axes.Directions, basis: Basis) -> rare_axes.RareSums:
+def rare_sums(
+    source: TileSource, searched: rare_axes.Directions, basis: Basis
+) -> rare_axes.RareSums:
+    """What every element sums up to in the pixels that stand out, over the whole map."""
+
     def of_tile(tile: Tile) -> rare_axes.RareSums:
         outer = tile.padded(rare_axes.HALO_PX, source.shape)
         first, second = thin(source.load(outer), _SEED)
         core = tile.within(outer)
         return rare_axes.tile_sums(
-            first, second, searched, basis.weights, shape=outer.shape, core=core
+            first,
+            second,
+            searched,
+            basis.weights,
+            shape=outer.shape,
+            core=core,
+            masked=source.masked_in(outer),
         )
 
     total = rare_axes.RareSums.zero(len(searched.elements))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -10,7 +12,7 @@ import xarray as xr
 import mlatem
 from mlatem.errors import InputError
 from mlatem.io.datasets import load_dataset, save_dataset
-from mlatem.model import Dictionary
+from mlatem.model import Dictionary, SpectrumImage
 from mlatem.settings import Denoise
 
 N_ROWS, N_COLUMNS, N_ENERGY = 40, 48, 120
@@ -114,6 +116,13 @@ def test_none_gives_the_counts(counts, dictionary):
     assert mlatem.reconstruct(product, lazy).chunks is not None
     masked = cube.assign(mask=(("y", "x"), np.arange(N_ROWS)[:, None] < np.ones(N_COLUMNS)))
     assert not mlatem.reconstruct(product, masked)[0].any()
+    image = SpectrumImage(
+        cube["counts"].values, SPECTRAL, *(np.arange(float(n)) for n in (N_ROWS, N_COLUMNS))
+    )
+    image = replace(image, mask=masked["mask"].values.astype(bool))
+    np.testing.assert_array_equal(
+        mlatem.reconstruct(product, image), mlatem.reconstruct(product, masked)
+    )
 
 
 @pytest.mark.parametrize("options", [{"tile_shape": (7, 13)}, {"threads": 2}])

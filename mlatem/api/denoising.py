@@ -31,6 +31,9 @@ from mlatem.rare_axes import with_rare_axes
 
 _logger = logging.getLogger(__name__)
 
+#: Memory for counts between passes. What does not fit is read anew in each pass.
+_KEPT_BYTES = 32 * 2**20
+
 
 def denoise(
     data: SpectrumImageLike | Any,
@@ -67,12 +70,12 @@ def denoise(
         of elements that only few pixels hold.
     """
     settings = settings or _settings.Denoise()
-    source = tile_source(data, dictionary, **options).kept_in_memory()
+    source = tile_source(data, dictionary, **options).kept_in_memory(_KEPT_BYTES)
     statistics = statistics_pass(source)
     basis = low_rank(statistics, dictionary, settings)
     total_counts = float(statistics.total.sum())
     del statistics  # the largest of all arrays here
-    lines = None if calibration is None else _all_lines(dictionary, calibration, edxs)
+    lines = None if calibration is None else all_lines(dictionary, calibration, edxs)
     decision = rank_decision(basis, settings)
     rare: tuple[RareAxis, ...] = ()
     if settings.rare and settings.rank == "edge":
@@ -116,7 +119,7 @@ def _of_suggestions(
     return residual_verdict(suggestions, error), words
 
 
-def _all_lines(
+def all_lines(
     dictionary: Dictionary, calibration: Calibration, edxs: _settings.Edxs | None
 ) -> LineGroups:
     """Lines of every element on the axis of a dictionary, as the identification knows them."""

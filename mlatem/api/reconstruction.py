@@ -83,9 +83,11 @@ def _counts_of(data: Any, lowrank: xr.Dataset) -> xr.DataArray:
     first = int(lowrank.attrs["first_channel"])
     window = slice(first, first + lowrank.sizes["energy"])
     if not isinstance(data, xr.Dataset):
-        if isinstance(data, SpectrumImage):
-            data = data.counts
-        counts = xr.DataArray(np.asarray(data), dims=("y", "x", "energy"))
+        mask = data.mask if isinstance(data, SpectrumImage) else None
+        values = np.asarray(data.counts if isinstance(data, SpectrumImage) else data)
+        if mask is not None:
+            values = np.where(mask[..., None], 0, values)
+        counts = xr.DataArray(values, dims=("y", "x", "energy"))
         if counts.sizes["energy"] == lowrank.sizes["energy"]:
             window = slice(None)
         return counts.isel(energy=window).assign_coords(energy=lowrank["energy"].values)

@@ -122,6 +122,7 @@ def binned_products(
     held_out: SparseCounts,
     weights: NDArray[np.float64],
     shape: tuple[int, int],
+    measured: NDArray[np.bool_],
     *,
     bin_px: int,
     bin_channels: int,
@@ -135,6 +136,8 @@ def binned_products(
     weights : ndarray of shape (n_energy,)
     shape : tuple of int
         Rows and columns of the tile.
+    measured : ndarray of shape (n_pixels,), bool
+        Pixels that the means are taken over; the others hold no counts.
     bin_px, bin_channels : int
     """
     ny, nx = shape
@@ -142,7 +145,7 @@ def binned_products(
     y, x = np.divmod(np.arange(ny * nx), nx)
     block = y // bin_px * n_columns + x // bin_px
     n_blocks, n_bins = int(block[-1]) + 1, -(-counts.n_energy // bin_channels)
-    n_pixels = np.bincount(block, minlength=n_blocks)
+    n_pixels = np.maximum(np.bincount(block, measured, n_blocks), 1.0)
     channels = np.arange(counts.n_energy) // bin_channels
     n_channels = np.bincount(channels)
     squared = np.bincount(channels, weights**2)

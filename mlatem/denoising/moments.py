@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import dsyrk
@@ -35,9 +37,27 @@ def tile_statistics(counts: SparseCounts) -> TileStatistics:
     Anal. 36, 203); the weight of the channels follows from the sum spectrum once all tiles are in.
     Memory is that of the moment, 8 n_energy^2 bytes, beside the counts.
     """
-    occupancy = counts.n_events / max(1, counts.n_pixels * counts.n_energy)
-    moment = _dense if occupancy > DENSE_OCCUPANCY else _sparse
-    return TileStatistics(*tile_totals(counts), moment=moment(counts, counts.pixel_totals()))
+    return add_tile(TileStatistics.zero(counts.n_energy), counts)
+
+
+def add_tile(total: TileStatistics, counts: SparseCounts) -> TileStatistics:
+    """The statistics of a tile and what others add up to, in the arrays of `total`.
+
+    The same, to the last bit, as `total += tile_statistics(counts)`, but for sparse counts without
+    a second matrix.
+    """
+    totals = counts.pixel_totals()
+    if counts.n_events > DENSE_OCCUPANCY * counts.n_pixels * counts.n_energy:
+        total += TileStatistics(*tile_totals(counts), moment=_dense(counts, totals))
+        return total
+    kernel.add_sparse_moment(counts.pointer, counts.channel, counts.count, totals, total.moment)
+    n_pixels, spectrum, weighted = tile_totals(counts)
+    return replace(
+        total,
+        n_pixels=total.n_pixels + n_pixels,
+        total=total.total + spectrum,
+        weighted_total=total.weighted_total + weighted,
+    )
 
 
 def moment_times(counts: SparseCounts, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -67,16 +87,8 @@ def tile_totals(counts: SparseCounts) -> tuple[int, NDArray[np.float64], NDArray
     )
 
 
-def _sparse(counts: SparseCounts, totals: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Moment in a time proportional to the pairs of events within the pixels."""
-    moment: NDArray[np.float64] = kernel.sparse_moment(
-        counts.pointer, counts.channel, counts.count, totals, counts.n_energy
-    )
-    return moment
-
-
 def _dense(counts: SparseCounts, totals: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The same moment by symmetric rank-k updates of blocks of pixels."""
+    """The moment by symmetric rank-k updates of blocks of pixels."""
     n_energy = counts.n_energy
     # The lower triangle in the column order of BLAS is the upper one in the row order of numpy.
     moment = np.zeros((n_energy, n_energy), order="F")

@@ -85,7 +85,7 @@ def smooth_scores(
     masked = np.isnan(scores).any(axis=2)
     if spatial == "none" or masked.all():
         return SmoothedScores(scores.astype(np.float32), np.zeros_like(masked))
-    raw = _filled(scores.astype(np.float32), masked)
+    raw = _filled(scores.astype(np.float32, copy=False), masked)
     result, guard = _smooth(raw, basis, _METHODS[spatial])
     result[masked] = np.nan
     return SmoothedScores(result, guard & ~masked)

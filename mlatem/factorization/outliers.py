@@ -16,7 +16,7 @@ from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from mlatem.errors import InputError
 from mlatem.factorization.regions import PoolingPlan, tile_regions
@@ -51,7 +51,7 @@ class OutlierSearch:
     @property
     def threshold(self) -> float:
         """Squared length of a pixel's scores, each of variance one, beyond which it stands out."""
-        return float(chi2.isf(_PIXEL_RATE, len(self.directions)))
+        return float(chdtri(len(self.directions), _PIXEL_RATE))
 
     def block_of(self, pixel: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number of the block that a pixel lies in."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from mlatem import settings
 from mlatem.factorization.constraints import NamedPhases
@@ -84,7 +84,7 @@ def prior_costs(
         without = likeliest(named.without(i), with_all.abundance, with_all.weight)
         deviance[i] = max(0.0, 2.0 * (with_all.loss[-1] - without.loss[-1]))
         n_taken = named.n_statements(i) + np.count_nonzero(~present[:, i])
-        limit[i] = excess * chi2.isf(_FALSE_ALARMS, max(n_taken, 1))
+        limit[i] = excess * chdtri(max(n_taken, 1), _FALSE_ALARMS)
     return PriorCosts(deviance, limit)
 
 

@@ -46,8 +46,8 @@ def by_channel(pointer, channel, n_energy):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def sparse_moment(pointer, channel, count, totals, n_energy):  # type: ignore[no-untyped-def]
-    """Sum over pixels of y y^T / g, with y the spectrum of a pixel and g its total.
+def add_sparse_moment(pointer, channel, count, totals, moment):  # type: ignore[no-untyped-def]
+    """Add the sum over pixels of y y^T / g, with y the spectrum of a pixel and g its total.
 
     Parameters
     ----------
@@ -56,29 +56,30 @@ def sparse_moment(pointer, channel, count, totals, n_energy):  # type: ignore[no
         Increasing within a pixel.
     count : ndarray of shape (n_events,), unsigned
     totals : ndarray of shape (n_pixels,), int64
-    n_energy : int
-
-    Returns
-    -------
     moment : ndarray of shape (n_energy, n_energy), float64
-        Symmetric.
+        Symmetric; is added to.
 
     Notes
     -----
-    Row by row (Gustavson 1978, ACM Trans. Math. Softw. 4, 250), so that the row being added to
-    stays in the fastest cache; only channels from the diagonal upwards, then mirrored.
+    Row by row (Gustavson 1978, ACM Trans. Math. Softw. 4, 250), so that the row being summed
+    stays in the fastest cache; only channels from the diagonal upwards, then mirrored. Every row
+    is summed by itself first: what is added is, to the last bit, what the sum by itself would be.
     """
+    n_energy = len(moment)
     start, events, pixels = by_channel(pointer, channel, n_energy)
-    moment = np.zeros((n_energy, n_energy))
+    row = np.empty(n_energy)
     for i in range(n_energy):
-        row = moment[i]
+        if start[i] == start[i + 1]:
+            continue
+        row[i:] = 0.0
         for place in range(start[i], start[i + 1]):
             first, p = np.int64(events[place]), np.int64(pixels[place])
             weight = np.float64(count[first]) / np.float64(totals[p])
             for e in range(first, pointer[p + 1]):
                 row[channel[e]] += weight * np.float64(count[e])
+        for k in range(i, n_energy):
+            moment[i, k] += row[k]
     mirror(moment)
-    return moment
 
 
 @njit(cache=True, nogil=True)

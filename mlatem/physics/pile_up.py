@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.signal import fftconvolve
 
 from mlatem.errors import InputError
 
@@ -46,6 +45,8 @@ def pile_up_column(axis: NDArray[np.float64], spectrum: ArrayLike) -> NDArray[np
     energy, counts = _energy_and_counts(axis, spectrum)
     width = (energy[-1] - energy[0]) / (energy.size - 1)
     counts = np.where(energy > _LEAST_ENERGY_KEV, counts, 0.0)
+    from scipy.signal import fftconvolve  # 20 MB that most analyses do not need
+
     sums = np.maximum(fftconvolve(counts, counts), 0.0)
     at = 2 * energy[0] + width * np.arange(sums.size)
     column: NDArray[np.float64]

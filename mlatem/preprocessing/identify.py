@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 
 from mlatem import settings
 from mlatem.preprocessing.element_search import Explanation, Search
@@ -170,6 +169,8 @@ def sum_peaks(counts: Array, energy: Array) -> Array:
     whole axis, so that photons below the window take part.
     """
     photons = np.where(energy > _LEAST_SUMMED_KEV, counts, 0.0)
+    from scipy.signal import fftconvolve  # 20 MB that most analyses do not need
+
     sums = np.maximum(fftconvolve(photons, photons), 0.0)
     step = (energy[-1] - energy[0]) / (energy.size - 1)
     place = (energy - 2.0 * energy[0]) / step

@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 Array = NDArray[np.float64]
 
@@ -212,6 +211,8 @@ class LineLibrary:
 
     def _tail(self, spectrum: Array) -> Array:
         """Counts that lost a part of their charge: an exponential tail, less the line itself."""
+        from scipy.signal import lfilter  # 20 MB that most analyses do not need
+
         decay = np.exp(-(self.energy[1] - self.energy[0]) / _TAIL_KEV)
         tail: Array = lfilter([1.0 - decay], [1.0, -decay], spectrum[::-1])[::-1]
         return tail - spectrum

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from mlatem.preprocessing.element_search import Explanation, Search
 
@@ -68,7 +68,7 @@ def rare_parts(blocks: Array, search: Search, explanation: Explanation) -> list[
     filters = _filters(known, candidate, weight)
     sizes = list(_pyramid(blocks))
     n_tests = sum(level.shape[0] * level.shape[1] for level in sizes)
-    limit = norm.isf(_FALSE_ALARM / (n_tests * len(names)))
+    limit = -ndtri(_FALSE_ALARM / (n_tests * len(names)))
     best: dict[str, RarePart] = {}
     for level in sizes:
         scores = _scores(level, filters)

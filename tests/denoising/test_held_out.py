@@ -35,12 +35,14 @@ def test_products_are_those_of_dense_estimates(case):
     cube, _, _ = case
     first, second = halves(cube)
     weights = np.random.default_rng(0).uniform(0.5, 2.0, N_ENERGY)
-    raw = dense(first)
+    raw, all_used = dense(first), np.ones(SIDE * SIDE, dtype=bool)
     blocks = raw.reshape(16, 2, 16, 2, 64, 4).mean(axis=(1, 3, 5), keepdims=True)
     binned = np.broadcast_to(blocks, (16, 2, 16, 2, 64, 4)).reshape(raw.shape)
     found = (
         sums.raw_products(first, second, weights),
-        sums.binned_products(first, second, weights, (SIDE, SIDE), bin_px=2, bin_channels=4),
+        sums.binned_products(
+            first, second, weights, (SIDE, SIDE), all_used, bin_px=2, bin_channels=4
+        ),
     )
     for estimate, (square, product) in zip((raw, binned), found, strict=True):
         np.testing.assert_allclose(square, (estimate**2) @ weights**2)

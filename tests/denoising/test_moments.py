@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlatem.denoising import moments
-from mlatem.denoising.moments import tile_statistics
+from mlatem.denoising.moments import add_tile, tile_statistics
 from mlatem.model import SparseCounts, TileStatistics
 
 N_ENERGY = 12
@@ -76,3 +76,13 @@ def test_merge_laws(a, b, c):
     assert_same((a + b) + c, a + (b + c))
     assert_same(a + b, b + a)
     assert_same(a + TileStatistics.zero(N_ENERGY), a)
+
+
+@pytest.mark.parametrize("dose", [20.0, 2000.0])
+def test_a_tile_added_is_the_sum_of_both_to_the_last_bit(specimen, dose):
+    first, second = (specimen(side=16, n_energy=128, dose=dose, seed=i)[0] for i in (0, 1))
+    expected = tile_statistics(first) + tile_statistics(second)
+    total = add_tile(tile_statistics(first), second)
+    assert total.n_pixels == expected.n_pixels
+    for name in ("total", "weighted_total", "moment"):
+        np.testing.assert_array_equal(getattr(total, name), getattr(expected, name))

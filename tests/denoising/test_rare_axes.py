@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from mlatem.denoising.rank import low_rank
-from mlatem.denoising.rare_axes import directions, with_eigenvalues
+from mlatem.denoising.rare_axes import (
+    Directions,
+    RareSums,
+    directions,
+    find,
+    with_eigenvalues,
+)
 from mlatem.denoising.residuals import LineGroups
 from mlatem.denoising.verdicts import rare_verdict
 from mlatem.model import Basis
@@ -88,3 +94,16 @@ def test_the_number_of_rare_axes_survives_a_file(specimen, dictionary, lines):
     again = Basis.from_dataset(found.to_dataset())
     assert again.n_rare == 1
     np.testing.assert_array_equal(again.without_rare().axes, basis.axes)
+
+
+@pytest.mark.parametrize(("of_listed", "expected"), [(7.0, "Zr"), (5.9, "Pt"), (5.0, "Pt")])
+def test_a_listed_element_is_taken_before_one_that_hardly_fits_better(
+    dictionary, of_listed, expected
+):
+    sums = RareSums.zero(2)
+    n_pixels, score = sums.n_pixels.copy(), sums.score.copy()
+    n_pixels[0, 0], score[0, 0] = 4, 2.0 * np.array([7.2, of_listed])
+    searched = Directions(("Pt", "Zr"), np.eye(2, N_ENERGY))
+    axis, direction = find(RareSums(n_pixels, score), searched, dictionary(N_ENERGY))
+    assert axis.element == expected and axis.is_listed == (expected == "Zr")
+    np.testing.assert_array_equal(direction, searched.vectors[int(expected == "Zr")])
