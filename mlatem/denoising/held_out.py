@@ -151,9 +151,12 @@ def binned_products(
     squared = np.bincount(channels, weights**2)
     pixel = np.repeat(np.arange(counts.n_pixels), np.diff(counts.pointer))
     place = block[pixel] * n_bins + channels[counts.channel]
-    total = _sums(place, counts.count.astype(np.float64), n_blocks * n_bins)
-    mean = total.reshape(n_blocks, n_bins) / (n_pixels[:, None] * n_channels)
-    of_block = (mean**2) @ squared
+    mean = _sums(place, counts.count.astype(np.float64), n_blocks * n_bins)
+    mean = mean.reshape(n_blocks, n_bins)
+    # In place: of all arrays here the largest.
+    mean /= n_pixels[:, None]
+    mean /= n_channels
+    of_block = np.einsum("ij,ij,j->i", mean, mean, squared)
     product = mean.ravel()[place] * held_out.count * weights[counts.channel] ** 2
     return of_block[block], _sums(pixel, product, counts.n_pixels)
 
@@ -162,4 +165,4 @@ def _sums(
     place: NDArray[np.integer], values: NDArray[np.float64], n_places: int
 ) -> NDArray[np.float64]:
     """Sums of the values that have the same place."""
-    return np.bincount(place, values, n_places).astype(np.float64)
+    return np.bincount(place, values, n_places).astype(np.float64, copy=False)
