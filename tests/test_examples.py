@@ -32,7 +32,10 @@ def compositions(printed: str) -> list[list[float]]:
     lines = printed.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("element"))
     rows = [line.split() for line in lines[start + 2 : start + 5]]
-    return sorted(([float(cell) for cell in row[1:]] for row in rows), key=lambda row: row[::-1])
+    return sorted(
+        ([float(cell) for cell in row[1:]] for row in rows),
+        key=lambda row: [round(v) for v in row[::-1]],
+    )
 
 
 def test_notebook_simulates_and_quantifies(tmp_path):
