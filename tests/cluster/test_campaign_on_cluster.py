@@ -18,6 +18,12 @@ from mlatem.steps.status import status
 #: For numbers of the same inputs on different machines; here all have the same libraries.
 TOLERANCE = 1e-6
 
+#: Waits for time limits and lost nodes, and reacts to how fast jobs start: minutes each.
+with_faults = pytest.mark.skipif(
+    "MLATEM_CLUSTER_FAULTS" not in os.environ,
+    reason="takes a quarter of an hour: set MLATEM_CLUSTER_FAULTS=1 to inject faults",
+)
+
 
 def check(campaign, reference, *names):
     """Every dataset is done, with the numbers of an undisturbed run, and nothing is left over."""
@@ -45,6 +51,7 @@ def test_the_literal_command_runs_a_campaign(calm):
     assert len(re.findall(r"submitted with SLURM jobid", calm.printed())) == 3
 
 
+@with_faults
 def test_faults_of_jobs_and_nodes_leave_the_right_results(calm, make_campaign):
     """Over memory, over time, killed, and a node lost, each on a dataset, in one campaign."""
     names = ("heavy", "slow", "killed", "lost")
@@ -67,6 +74,7 @@ def test_faults_of_jobs_and_nodes_leave_the_right_results(calm, make_campaign):
     assert len(re.findall(r"Trying to restart job", campaign.printed())) >= 3
 
 
+@with_faults
 def test_a_killed_controller_is_followed_by_a_run_that_finishes(calm, make_campaign):
     campaign = make_campaign("first", "second")
     run = campaign.start()
