@@ -61,3 +61,11 @@ def test_sums_are_checked():
 def test_negative_percentages():
     with pytest.raises(InputError, match="weight_percent is negative"):
         PhaseTable(frame(weight_percent=[-10.0, 110.0, 0.0, 100.0]))
+
+
+def test_rounding_to_the_digits_of_a_file_is_no_error():
+    values = [41.5841335, 14.7924415, 58.4158675, 85.2075605]
+    shares = [values[0], values[2] + 5e-7, values[1], values[3] + 5e-7]
+    PhaseTable(frame(atomic_percent=shares))
+    with pytest.raises(InputError, match="expected 100"):
+        PhaseTable(frame(atomic_percent=[60.0, 40.01, 0.0, 100.0]))
