@@ -20,11 +20,15 @@ from mlatem.factorization.geometry import (
     Settled,
     n_lacking,
 )
-from mlatem.factorization.mixing import mixing_intervals, mixing_turns_deg
+from mlatem.factorization.mixing import (
+    farthest_mixture,
+    mixing_intervals,
+    mixing_turns_deg,
+)
 from mlatem.factorization.number import Neighbours
 from mlatem.factorization.pooled import Array, PooledData, spectral_angle
 from mlatem.model import Dictionary
-from mlatem.model.ambiguity import Ambiguity, GeometryClass
+from mlatem.model.ambiguity import Ambiguity, GeometryClass, Reading
 
 #: A phase that is alone in more of its counts than embedded spheres are is not clearly embedded.
 _NOT_EMBEDDED = 0.45
@@ -32,6 +36,8 @@ _NOT_EMBEDDED = 0.45
 _HANGING_DEG = 12.0
 #: Answers of the two readings of the map that differ by less than this agree, degrees.
 _AGREE_DEG = 2.0
+#: Where mixing turns a phase by so much more than the other reading, the reading tells little.
+_TELLS_LITTLE = 2.0
 #: Thinnings that differ by more found different answers, degrees; so are mixtures of an answer.
 _SPREAD_LIMIT_DEG = 6.0
 #: Zeros that are true cost some nats for each phase; far more tells of zeros that are not.
@@ -96,11 +102,16 @@ def ambiguity(
     doubtful = doubtful_phases(alone, apart, turns)
     found = _class(alone, doubtful, evidence, steady)
     is_given = options.geometry != "auto"
+    reading: Reading = "embedded" if alone.all() else "contiguous"
+    phase = farther_mixed(doubtful, apart, turns)
+    if found == "OPEN" and not is_given and phase is not None:
+        other = farthest_mixture(own, weight[in_view], intervals, int(place[phase]))[place]
+        reading = "mixed"
     names = [n for n, used in zip(dictionary.names, dictionary.quantified, strict=True) if used]
     is_settled = is_given or found in ("PURE", "CORNER")
     return Ambiguity(
         geometry_class=found,
-        alternative="embedded" if alone.all() else "contiguous",
+        alternative=reading,
         is_given=is_given,
         reason=_reason(found, doubtful, evidence, purity, steady, options),
         question="" if is_settled else question(fractions, others, alone, names),
@@ -164,6 +175,24 @@ def doubtful_phases(alone: NDArray[np.bool_], apart: Array, turns: Array) -> NDA
     """
     doubtful: NDArray[np.bool_] = ~alone & ((apart > _AGREE_DEG) | (turns > _SPREAD_LIMIT_DEG))
     return doubtful
+
+
+def farther_mixed(doubtful: NDArray[np.bool_], apart: Array, turns: Array) -> int | None:
+    """The doubtful phase that mixing turns most, and much farther than the other reading does.
+
+    Parameters
+    ----------
+    doubtful : ndarray of shape (n_phases,), bool
+    apart, turns : ndarray of shape (n_phases,)
+        As of `doubtful_phases`.
+
+    Returns
+    -------
+    phase : int or None
+        None where the other reading tells as much.
+    """
+    farther = doubtful & (turns > _TELLS_LITTLE * apart)
+    return int(np.argmax(np.where(farther, turns, 0.0))) if farther.any() else None
 
 
 def _class(

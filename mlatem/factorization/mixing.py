@@ -8,6 +8,7 @@ when m is taken out, places without m when it is put in.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,14 +108,45 @@ def mixing_turns_deg(data: PooledData, weight: Array, intervals: MixingIntervals
     intervals : MixingIntervals
         Of these weights.
     """
-    spectrum, turned = data.spectrum(weight), np.zeros(len(weight))
+    turned = np.zeros(len(weight))
+    for phase, _, angle in _mixtures(data, weight, intervals):
+        turned[phase] = max(turned[phase], angle)
+    return turned
+
+
+def farthest_mixture(
+    data: PooledData, weight: Array, intervals: MixingIntervals, phase: int
+) -> Array:
+    """The answer with one phase at that end of its intervals that turns it most.
+
+    Parameters
+    ----------
+    data : PooledData
+    weight : ndarray of shape (n_phases, n_columns)
+    intervals : MixingIntervals
+        Of these weights.
+    phase : int
+
+    Returns
+    -------
+    weight : ndarray of shape (n_phases, n_columns)
+        All other phases as they were.
+    """
+    own = [m for m in _mixtures(data, weight, intervals) if m[0] == phase]
+    return weight if not own else max(own, key=lambda mixture: mixture[2])[1]
+
+
+def _mixtures(
+    data: PooledData, weight: Array, intervals: MixingIntervals
+) -> Iterator[tuple[int, Array, float]]:
+    """Phase, weights and turn in degrees of the ends of all intervals."""
+    spectrum = data.spectrum(weight)
     for phase, other in zip(*np.nonzero(~np.eye(len(weight), dtype=bool)), strict=True):
         for amount in (intervals.low[phase, other], intervals.high[phase, other]):
             mixture = weight.copy()
             mixture[phase] = mixed(weight, phase, other, amount)
             angle = spectral_angle(spectrum[phase], data.spectrum(mixture)[phase])
-            turned[phase] = max(turned[phase], float(np.degrees(angle)))
-    return turned
+            yield int(phase), mixture, float(np.degrees(angle))
 
 
 class _Profile:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from mlatem.errors import InputError
 
 GeometryClass = Literal["PURE", "CORNER", "WEAK", "OPEN"]
-#: A reading of the map: phases that occur alone somewhere, or never do.
-Reading = Literal["contiguous", "embedded"]
+#: A reading of the map: phases that occur alone somewhere, or never do. Or, where the other reading
+#: tells little, the answer with one phase as far mixed with another one as the counts allow.
+Reading = Literal["contiguous", "embedded", "mixed"]
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,21 @@ _READINGS = {
     "contiguous": "phases occur alone somewhere (contiguous)",
     "embedded": "phases are never seen alone (embedded)",
 }
+_LIES_BETWEEN = (
+    "Where it is open which one holds, the truth lies between them, as far as no region is seen "
+    "that holds one phase alone."
+)
+_OTHERS = {
+    **{
+        name: f"The other answer stands for the reading that {text}. {_LIES_BETWEEN}"
+        for name, text in _READINGS.items()
+    },
+    "mixed": (
+        "The other reading of the map comes to much the same as this one, and tells little. The "
+        "other answer therefore is this one with one phase as far mixed with another as the counts "
+        "allow, at most one to one: they allow all between the two."
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -73,8 +88,8 @@ class AmbiguitySection:
     elements: tuple[str, ...]
     taken: str
     """The reading of the map that the answer stands for."""
-    refused: str
-    """That of the other answer."""
+    other: str
+    """What the other answer stands for, in words."""
     answers: tuple[AnswerRow, ...]
     mixing: tuple[MixingRow, ...]
     orders: tuple[OrderRow, ...]
@@ -89,8 +104,7 @@ def ambiguity_section(factorization: Factorization) -> AmbiguitySection | None:
     record, dictionary = factorization.ambiguity, factorization.dictionary
     if record is None:
         return None
-    other: str = record.alternative
-    taken = "embedded" if other == "contiguous" else "contiguous"
+    taken = "contiguous" if record.is_alone.all() else "embedded"
     elements = elements_of(dictionary)
     here = atomic_percent(factorization.coefficient, dictionary)
     there = atomic_percent(record.alternative_coefficient, dictionary)
@@ -98,7 +112,7 @@ def ambiguity_section(factorization: Factorization) -> AmbiguitySection | None:
         record=record,
         elements=elements,
         taken=_READINGS[taken],
-        refused=_READINGS[other],
+        other=_OTHERS[record.alternative],
         answers=_answer_rows(factorization, here, there),
         mixing=_mixing_rows(factorization, record),
         orders=_order_rows(record, dictionary),

@@ -3,7 +3,12 @@ import numpy as np
 import pytest
 
 from mlatem.factorization.geometry import Atoms, around, n_lacking, purity
-from mlatem.factorization.geometry_class import Evidence, _class, doubtful_phases
+from mlatem.factorization.geometry_class import (
+    Evidence,
+    _class,
+    doubtful_phases,
+    farther_mixed,
+)
 from mlatem.factorization.solver import solve_compositions
 from mlatem.factorization.verdicts import decisions, verdicts
 from mlatem.model import RegionStatistics
@@ -179,6 +184,23 @@ def test_evidence_of_an_embedded_phase(lacking, has_own, hangs, expected):
 def evidence(lacking, *, has_own=True, hangs=False, is_clear=True):
     of_all = (np.full(len(lacking), one) for one in (has_own, hangs, is_clear))
     return Evidence(np.array(lacking), *of_all)
+
+
+@pytest.mark.parametrize(
+    ("doubtful", "apart", "turns", "expected"),
+    [
+        ([False, True], [0.0, 10.0], [0.0, 12.0], None),
+        ([False, True], [0.0, 4.0], [0.0, 12.0], 1),
+        ([True, True], [1.0, 1.0], [9.0, 12.0], 1),
+        ([True, False], [1.0, 1.0], [9.0, 12.0], 0),
+        ([False, False], [0.0, 0.0], [12.0, 12.0], None),
+    ],
+)
+def test_mixing_tells_more_than_a_reading_that_runs_into_the_other(
+    doubtful, apart, turns, expected
+):
+    found = farther_mixed(np.array(doubtful), np.array(apart), np.array(turns))
+    assert found == expected
 
 
 def test_fractions_of_atoms():

@@ -6,6 +6,7 @@ from mlatem.factorization.alignment import distance
 from mlatem.factorization.constraints import Constraints, Statements
 from mlatem.factorization.mixing import (
     LIMIT_NATS,
+    farthest_mixture,
     fitted_abundances,
     mixed,
     mixing_intervals,
@@ -46,6 +47,19 @@ def test_abundances_agree_with_multiplicative_updates():
     found, loss = fitted_abundances(data, data.spectrum(weight), even)
     assert loss == pytest.approx(data.loss(data.model(slow, weight)), abs=0.01)
     assert np.allclose(found, slow, atol=1.0)
+
+
+def test_the_farthest_mixture_is_at_an_end_and_costs_little():
+    data, weight, abundance = two_phases(0.4)
+    found = mixing_intervals(data, weight, abundance)
+    turns = mixing_turns_deg(data, weight, found)
+    far = farthest_mixture(data, weight, found, 1)
+    assert far[0] == pytest.approx(weight[0])
+    assert far[1] == pytest.approx(mixed(weight, 1, 0, found.high[1, 0]))
+    turned = distance(data.spectrum(weight), data.spectrum(far))
+    assert np.degrees(turned) == pytest.approx(turns[1], rel=1e-6)
+    best = fitted_abundances(data, data.spectrum(weight), abundance)[1]
+    assert fitted_abundances(data, data.spectrum(far), abundance)[1] - best < LIMIT_NATS
 
 
 def test_an_embedded_phase_may_hold_any_amount_of_its_matrix_but_cannot_lack_more():

@@ -53,6 +53,15 @@ def test_both_answers_and_intervals_in_words(opened):
     assert section.orders[1].gained.replace("\N{NARROW NO-BREAK SPACE}", "").endswith("100")
 
 
+def test_another_reading_that_tells_little_is_not_said_to_be_one(opened):
+    factorization = opened.factorization
+    assert "contiguous" in ambiguity_section(factorization).other
+    record = replace(factorization.ambiguity, alternative="mixed")
+    section = ambiguity_section(replace(factorization, ambiguity=record))
+    assert "embedded" in section.taken
+    assert "as far mixed with another as the counts allow" in section.other
+
+
 def test_the_page_asks_the_question_and_shows_both_spectra(opened):
     report = render_report(opened)
     assert "is Si present in phase 2?" in report.html
