@@ -124,7 +124,7 @@ def solve_compositions(
     columns, parts, log_factor = dictionary.columns, None, np.zeros(0)
     if own_columns is not None:
         answers, parts, log_factor = with_own_columns(
-            thinnings, answers, dictionary, own_columns, view, options, known
+            thinnings, answers, dictionary, own_columns, first.settled, options, known
         )
         columns = parts.columns(log_factor)
         thinnings = [data.with_columns(columns) for data in thinnings]

@@ -127,3 +127,35 @@ def test_factors_that_all_phases_share_are_fitted_with_their_compositions(four_p
     told = verdicts.decisions(solution, settings.Factorize(n_phases=4))
     (fitted,) = [decision.choice for decision in told if "fitted together" in decision.choice]
     assert "1 sub-shells" not in fitted and "Fe L3 0.6" in fitted
+
+
+def test_a_phase_is_freed_of_its_matrix_though_the_mixture_absorbs_like_a_mixture(four_phases):
+    dictionary = four_phases[0].dictionary
+    silicon, titanium = (dictionary.names.index(name) for name in ("Si", "Ti"))
+    depth = np.clip(2.0 - dictionary.energy, 0.0, None)
+
+    def absorbing(coefficient, *_):
+        quantified = coefficient[:, dictionary.quantified]
+        share = quantified / quantified.sum(axis=1, keepdims=True)
+        lost = 3.0 * (share[:, silicon] + share[:, titanium])
+        return ColumnParts.of_columns(dictionary.columns * np.exp(-lost[:, None, None] * depth))
+
+    glass, rutile = {"O": 0.62, "Si": 0.28, "Al": 0.06, "Mg": 0.04}, {"O": 0.667, "Ti": 0.333}
+    coefficient = np.zeros((2, dictionary.n_columns))
+    for phase, composition in enumerate((glass, rutile)):
+        for element, fraction in composition.items():
+            coefficient[phase, dictionary.names.index(element)] = fraction
+    coefficient[:, -2] = 0.15 * coefficient.sum(axis=1)
+    spectrum = np.einsum("kj,kje->ke", coefficient, absorbing(coefficient).spectrum)
+    spectrum /= spectrum.sum(axis=1, keepdims=True)
+    embedded = np.concatenate([np.zeros(20), np.linspace(0.05, 0.5, 16)])
+    expected = 40_000 * np.stack([1 - embedded, embedded], axis=1) @ spectrum
+    rng = np.random.default_rng(0)
+    regions = [RegionStatistics(rng.poisson(expected).astype(float), np.full(36, 20)) for _ in "ab"]
+    solution = solve_compositions(regions, dictionary, 2, own_columns=absorbing)
+    atomic = coefficient[:, dictionary.quantified]
+    angle, percent = errors(
+        solution, dictionary, spectrum, atomic / atomic.sum(axis=1, keepdims=True)
+    )
+    assert angle < 1.0 and percent < 1.5  # 35 degrees where the mixture is where it begins
+    assert solution.ambiguity.geometry_class == "CORNER"
