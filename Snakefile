@@ -19,7 +19,11 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/index.smk"
 
 
-if CAMPAIGN.settings.workflow.jobs == "dataset":
+if CAMPAIGN.settings.workflow.datasets_per_job > 1:
+
+    include: "workflow/rules/parts.smk"
+
+elif CAMPAIGN.settings.workflow.jobs == "dataset":
 
     include: "workflow/rules/whole.smk"
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Time, memory and files of campaigns of 1 to 64 tiny maps, and what it costs beside the analysis.
+"""Time, memory and files of campaigns of 1 to 64 small maps, and what it costs beside the analysis.
 
     python benchmarks/scaling.py --folder /tmp/scaling
+    python benchmarks/scaling.py --folder /tmp/scaling --specimen tiny --per-job 20 --sizes 1000
 
 Each campaign is run with two processors and a job for each dataset (`--jobs stage` for one for
-each stage). The same maps are analysed in a loop within one process: the difference in processor
-time is the cost of planning, of jobs and of processes.
+each stage, `--per-job 20` for one for twenty datasets). The same maps are analysed in a loop within
+one process: the difference in processor time is the cost of planning, of jobs and of processes.
+`--stop-after` ends a run that takes too long when its jobs at work have finished; the figures are
+then of what finished.
 """
 
 from __future__ import annotations
@@ -14,21 +17,37 @@ import argparse
 import os
 import re
 import shutil
+import signal
+import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
-from campaign import measured, write_campaign
+import yaml
+from campaign import command_of, write_campaign
 
 import mlatem
 
 ROOT = Path(__file__).resolve().parents[1]
-SPECIMEN = ROOT / "examples" / "specimens" / "small.yaml"
+SMALL = ROOT / "examples" / "specimens" / "small.yaml"
+#: What differs from the small specimen.
+SPECIMENS = {
+    "small": {},
+    "tiny": {
+        "n_rows": 16,
+        "n_columns": 16,
+        "pixel_nm": 10.0,
+        "n_channels": 512,
+        "channel_ev": 20.0,
+        "counts_per_pixel": 400.0,
+    },
+}
 HEAD = """\
-| Datasets | Time, s | CPU, s a dataset | CPU beside the analysis | Largest job, MB | Files of \
-results, a dataset | Of logs and records |
-|---|---|---|---|---|---|---|"""
+| Datasets | Time, s | CPU, s a dataset | CPU of the analysis in its job | CPU beside the loop | \
+Largest job, MB | Files of results, a dataset | Of logs and records |
+|---|---|---|---|---|---|---|---|"""
 LOOP = """
 import sys, time
 from pathlib import Path
@@ -49,25 +68,33 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--sizes", type=int, nargs="*", default=(1, 4, 16, 64))
     parser.add_argument("--jobs", choices=("dataset", "stage"), default="dataset")
+    parser.add_argument("--per-job", type=int, default=1, help="Datasets that share a job.")
+    parser.add_argument("--specimen", choices=SPECIMENS, default="small")
     parser.add_argument("--loop", type=int, default=4, help="Maps of the loop in one process.")
+    parser.add_argument("--stop-after", type=float, help="Seconds after which no job is begun.")
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    mlatem.simulate(SPECIMEN, options.folder / "raw", name="map")
-    work = cpu_of_loop(options.folder, options.loop)
-    print(f"CPU of the analysis alone: {work:.2f} s a dataset\n")
+    folder = options.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    specimen = {**yaml.safe_load(SMALL.read_text()), **SPECIMENS[options.specimen]}
+    (folder / "specimen.yaml").write_text(yaml.safe_dump(specimen))
+    mlatem.simulate(folder / "specimen.yaml", folder / "raw", name="map")
+    work = cpu_of_loop(folder, options.loop)
+    print(f"CPU of the analysis in a loop: {work:.2f} s a dataset; load {os.getloadavg()[0]:.1f}\n")
     print(HEAD)
     for size in options.sizes:
-        write_campaign(options.folder, size, options.jobs)
+        write_campaign(folder, size, options.jobs, options.per_job)
         for name in ("results", "logs", ".snakemake"):
-            shutil.rmtree(options.folder / name, ignore_errors=True)
+            shutil.rmtree(folder / name, ignore_errors=True)
         begun = time.perf_counter()
-        cpu, _, _ = measured(options.folder, "--cores", "2", "--quiet", "rules")
+        cpu = cpu_of_run(folder, options.stop_after)
         seconds = time.perf_counter() - begun
-        n_files = count_files(options.folder / "results") / size
-        n_others = sum(count_files(options.folder / top) for top in ("logs", ".snakemake")) / size
+        done = len(list((folder / "results").glob("*/DONE.json")))
+        n_files = count_files(folder / "results") / done
+        n_others = sum(count_files(folder / top) for top in ("logs", ".snakemake")) / done
+        analysis, largest_mb = of_logs(folder / "logs")
         print(
-            f"| {size} | {seconds:.0f} | {cpu / size:.1f} | {cpu / size - work:.1f} | "
-            f"{largest_mb(options.folder / 'logs'):.0f} | {n_files:.0f} | {n_others:.0f} |",
+            f"| {done} of {size} | {seconds:.0f} | {cpu / done:.1f} | {analysis:.1f} | "
+            f"{cpu / done - work:.1f} | {largest_mb:.0f} | {n_files:.0f} | {n_others:.1f} |",
             flush=True,
         )
 
@@ -80,10 +107,37 @@ def cpu_of_loop(folder: Path, size: int) -> float:
     return float(done.stdout.split()[-1]) / size
 
 
-def largest_mb(logs: Path) -> float:
-    """Largest peak of memory that a job noted."""
-    texts = (log.read_text(encoding="utf-8") for log in logs.rglob("*.log"))
-    return max(float(peak) for text in texts for peak in re.findall(r"peak (\d+) MB", text))
+def cpu_of_run(folder: Path, stop_after_s: float | None) -> float:
+    """Processor time of Snakemake and all its jobs."""
+    process = subprocess.Popen(
+        command_of(folder, "--cores", "2", "--quiet", "rules"),
+        stdout=subprocess.DEVNULL,
+        stderr=(folder / "run.log").open("w"),
+    )
+    # Asked to end, Snakemake waits for the jobs at work.
+    timer = threading.Timer(stop_after_s or 1e6, process.send_signal, [signal.SIGTERM])
+    timer.daemon = True
+    timer.start()
+    _, status, usage = os.wait4(process.pid, 0)
+    timer.cancel()
+    if status and stop_after_s is None:
+        sys.exit((folder / "run.log").read_text()[-3000:])
+    return usage.ru_utime + usage.ru_stime
+
+
+def of_logs(logs: Path) -> tuple[float, float]:
+    """Median processor time of a dataset's jobs together, s, and the largest peak, MB."""
+    seconds: dict[str, float] = {}
+    peaks = []
+    for log in logs.rglob("*.log"):
+        for cpu, peak in re.findall(
+            r"job finished in .* ([\d.]+) s of processors, peak (\d+) MB",
+            log.read_text(encoding="utf-8"),
+        ):
+            peaks.append(float(peak))
+            if log.parent != logs and not log.parent.name.startswith("."):
+                seconds[log.parent.name] = seconds.get(log.parent.name, 0.0) + float(cpu)
+    return statistics.median(seconds.values()), max(peaks)
 
 
 def count_files(folder: Path) -> int:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -65,6 +65,12 @@ class Campaign:
                 n_bytes = sum(_size_of(path) for path in self.raw_paths(dataset))
                 self._extents[dataset, 0] = resources.extent_of_raw(n_bytes)
             return self._extents[dataset, 0]
+
+    def parts(self) -> Iterator[tuple[str, list[str]]]:
+        """The datasets that share a job, in the order of the sheet, by the number of the job."""
+        names, size = list(self.rows), self.settings.workflow.datasets_per_job
+        for first in range(0, len(names), size):
+            yield f"{first // size:05d}", names[first : first + size]
 
     def cells(self, dataset: str, columns: Sequence[str]) -> dict[str, str]:
         """The named cells of a dataset's row; columns that the sheet lacks are left out."""

@@ -33,10 +33,16 @@ def to_file(path: str | PathLike[str]) -> Iterator[None]:
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    started = time.monotonic()
+    started, worked = time.monotonic(), time.process_time()
     try:
         yield
-        root.info("%s in %.1f s, peak %.0f MB", FINISHED, time.monotonic() - started, _peak_mb())
+        root.info(
+            "%s in %.1f s, %.1f s of processors, peak %.0f MB",
+            FINISHED,
+            time.monotonic() - started,
+            time.process_time() - worked,
+            _peak_mb(),
+        )
     except MlatemError as error:
         message = " ".join(str(error).split())
         root.error("%s", message)

@@ -9,6 +9,7 @@ against peaks measured anew.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlatem.errors import InputError
@@ -19,6 +20,8 @@ ENGINE_MB = 300
 _MARGIN = 1.2
 #: Of a job that is tried again, over the attempt before.
 _MORE_MEMORY, _MORE_TIME = 1.6, 2.0
+#: Of a dataset that shares a job with others, beside what its size takes: several times 30 s.
+_FURTHER_MINUTES = 3.0
 
 _BYTES_PER_MB = 1e6
 #: Counts of a map that a step keeps between its passes, at most.
@@ -109,7 +112,7 @@ _NEEDS = {
         tiles=1.5,
         resident=1,
         matrices=2,
-        mb_per_megapixel=600,
+        mb_per_megapixel=750,
         minutes=8,
         minutes_per_megapixel=60,
     ),
@@ -117,11 +120,11 @@ _NEEDS = {
     "pool_regions": _Needs(300, tiles=2, matrices=1, minutes_per_megapixel=20),
     "solve_compositions": _Needs(330, matrices=2, mb_per_channel=0.05, minutes=30),
     "fit_abundances": _Needs(330, tiles=1.5, mb_per_megapixel=600, minutes_per_megapixel=30),
-    "merge": _Needs(330, mb_per_megapixel=1200, minutes_per_megapixel=5),
+    "merge": _Needs(330, mb_per_megapixel=1350, minutes_per_megapixel=5),
     "find_rare_phases": _Needs(
-        300, tiles=2.5, resident=1, mb_per_megapixel=600, minutes_per_megapixel=30
+        300, tiles=2.5, resident=1, mb_per_megapixel=650, minutes_per_megapixel=30
     ),
-    "quantify": _Needs(300, mb_per_megapixel=700, minutes_per_megapixel=20),
+    "quantify": _Needs(300, mb_per_megapixel=800, minutes_per_megapixel=20),
     "report": _Needs(380, tiles=1, mb_per_megapixel=700, minutes_per_megapixel=20),
 }
 
@@ -155,6 +158,30 @@ def memory_mb(rule: str, extent: Extent, threads: int = 1, attempt: int = 1) -> 
         If the rule is not known.
     """
     return math.ceil(work_mb(rule, extent, threads) * _MORE_MEMORY ** (attempt - 1)) + ENGINE_MB
+
+
+def part_memory_mb(extents: Sequence[Extent], threads: int = 1, attempt: int = 1) -> int:
+    """Memory of a job that analyses datasets one after the other, MB: that of the largest."""
+    return max(memory_mb(_WHOLE, extent, threads, attempt) for extent in extents)
+
+
+def part_runtime_min(
+    extents: Sequence[Extent],
+    threads: int = 1,
+    attempt: int = 1,
+    *,
+    limit_min: int | None = None,
+) -> int:
+    """Time of a job that analyses datasets one after the other, minutes.
+
+    What one needs beside its size is mostly that a job may be slow to start, and counts once; of
+    each further dataset a part of it.
+    """
+    minutes = [_minutes(_WHOLE, extent, threads) for extent in extents]
+    start = _minutes(_WHOLE, Extent(0, 0, 0), threads)
+    total = start + sum(one - start + _FURTHER_MINUTES for one in minutes)
+    wanted = math.ceil(total * _MORE_TIME ** (attempt - 1))
+    return min(wanted, limit_min or wanted)
 
 
 def work_mb(rule: str, extent: Extent, threads: int = 1) -> float:

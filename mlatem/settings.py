@@ -316,6 +316,9 @@ class Report(_Record):
 
     title: str = Field("", description="Heading of the campaign's page.")
     figure_dpi: int = Field(110, ge=50, le=400, description="Resolution of maps in the report.")
+    figure_files: bool = Field(
+        False, description="Also write the figures of a report as files beside it: some 30 more."
+    )
 
 
 class Workflow(_Record):
@@ -325,6 +328,13 @@ class Workflow(_Record):
         "stage",
         description="A job for each stage of a dataset, or one for all its stages: for many small "
         "maps, where any change redoes all of a dataset.",
+    )
+    datasets_per_job: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="With jobs: dataset, how many rows of the sheet one job and process works on, "
+        "one after the other: for thousands of maps that take seconds. Each still fails alone.",
     )
     max_memory_mb: int | None = Field(
         None, ge=500, description="Most memory that a job asks a cluster for, MB; null: no limit."
@@ -358,6 +368,11 @@ class Settings(_Record):
             raise ValueError(
                 f"workflow.jobs is dataset, but factorize.blocks is {self.factorize.blocks}: very "
                 "large maps need jobs for stages; set workflow.jobs to stage"
+            )
+        if self.workflow.jobs == "stage" and self.workflow.datasets_per_job > 1:
+            raise ValueError(
+                f"workflow.datasets_per_job is {self.workflow.datasets_per_job}, but workflow.jobs "
+                "is stage: set workflow.jobs to dataset, or leave datasets_per_job out"
             )
         return self
 

@@ -65,4 +65,7 @@ def test_logging_is_left_as_it_was(tmp_path: Path):
 def test_time_and_memory_of_a_finished_job_are_logged(tmp_path):
     with to_file(tmp_path / "job.log"):
         pass
-    assert re.search(r"job finished in \d+\.\d s, peak \d+ MB", (tmp_path / "job.log").read_text())
+    assert re.search(
+        r"job finished in \d+\.\d s, \d+\.\d s of processors, peak \d+ MB",
+        (tmp_path / "job.log").read_text(),
+    )

@@ -18,6 +18,8 @@ from mlatem.resources import (
     Extent,
     extent_of_raw,
     memory_mb,
+    part_memory_mb,
+    part_runtime_min,
     runtime_min,
 )
 from mlatem.settings import Settings
@@ -117,3 +119,15 @@ def test_after_the_conversion_the_store_tells_it(campaign):
 def test_a_damaged_store_tells_nothing(campaign):
     store(campaign, "a", [20, 30])
     assert campaign.extent("a") == extent_of_raw(6000)
+
+
+def test_datasets_that_share_a_job_need_the_memory_of_the_largest_and_time_one_by_one():
+    small, large = Extent(256, 512, 10_000), Extent(256**2, 2048, 4_000_000)
+    alone = memory_mb("analyse", large)
+    assert part_memory_mb([small, large, small]) == alone
+    assert part_memory_mb([small, large], attempt=2) > alone
+    one = part_runtime_min([small])
+    twenty = part_runtime_min([small] * 20)
+    assert runtime_min("analyse", small) <= one < twenty < 20 * one
+    assert part_runtime_min([small] * 20, attempt=2) >= 2 * twenty - 1
+    assert part_runtime_min([small] * 20, limit_min=30) == 30

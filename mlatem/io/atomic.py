@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from os import PathLike
@@ -97,6 +98,32 @@ def refuse_foreign(target: str | PathLike[str]) -> None:
     raise StoreError(
         f"{target}: exists and is no Zarr folder, so it is not replaced; name a new folder, for "
         "example spim.zarr"
+    )
+
+
+def refuse_foreign_file(target: str | PathLike[str]) -> None:
+    """Refuse a packed Zarr output that would take the place of anything but another.
+
+    Raises
+    ------
+    StoreError
+        If `target` is a directory, or a file that is no archive of Zarr. One that is damaged is
+        told by its name, `.zarr.zip`, and first bytes.
+    """
+    target = Path(target)
+    if not target.exists():
+        return
+    if target.is_file() and zipfile.is_zipfile(target):
+        with zipfile.ZipFile(target) as archive:
+            if "zarr.json" in archive.namelist():
+                return
+    elif target.is_file() and target.name.endswith(".zarr.zip"):
+        with target.open("rb") as stream:
+            if stream.read(4) in (b"PK\x03\x04", b""):
+                return
+    raise StoreError(
+        f"{target}: exists and is no Zarr archive, so it is not replaced; name a new file, for "
+        "example maps.zarr.zip"
     )
 
 

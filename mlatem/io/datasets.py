@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Results as plain Zarr v3 datasets: lowrank.zarr, factorization.zarr, maps.zarr."""
+"""Results as plain Zarr v3 datasets, each a folder or one file: lowrank, factorization, maps."""
 
 from __future__ import annotations
 
 import math
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
@@ -13,24 +14,35 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from zarr.abc.buffer import Buffer
+from zarr.storage import MemoryStore, ZipStore
 
 from mlatem.errors import StoreError
-from mlatem.io.atomic import atomic_path, check_json_safe, refuse_foreign
+from mlatem.io.atomic import atomic_path, check_json_safe, refuse_foreign, refuse_foreign_file
 
 
 def save_dataset(dataset: xr.Dataset, path: str | PathLike[str]) -> None:
-    """Write a dataset as a Zarr v3 directory, atomically, replacing one that stands there.
+    """Write a dataset as Zarr v3, atomically, replacing one that stands there.
 
     Attributes are written as strict JSON: NumPy numbers become plain ones, and NaN becomes null.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+    path : path-like
+        A directory, or a file where the name ends in `.zip`: the same files as one archive.
 
     Raises
     ------
     InputError
         If an attribute is of a type that JSON does not have.
     StoreError
-        If the directory cannot be written, or something else than a Zarr directory stands there.
+        If it cannot be written, or something else than Zarr stands there.
     """
-    refuse_foreign(path)
+    if is_packed(path):
+        refuse_foreign_file(path)
+    else:
+        refuse_foreign(path)
     prepared = dataset.map(_with_portable_text, keep_attrs=True)
     prepared = prepared.assign_coords(
         {name: _with_portable_text(values) for name, values in dataset.coords.items()}
@@ -41,7 +53,15 @@ def save_dataset(dataset: xr.Dataset, path: str | PathLike[str]) -> None:
         prepared[name].attrs = json_safe(prepared[name].attrs)
         prepared[name].encoding = {}
     with atomic_path(path) as partial:
-        prepared.to_zarr(partial, mode="w-", consolidated=False, zarr_format=3)
+        if is_packed(path):
+            _write_packed(prepared, partial)
+        else:
+            prepared.to_zarr(partial, mode="w-", consolidated=False, zarr_format=3)
+
+
+def is_packed(path: str | PathLike[str]) -> bool:
+    """Whether a dataset of this name is one file."""
+    return Path(path).suffix == ".zip"
 
 
 def load_dataset(path: str | PathLike[str]) -> xr.Dataset:
@@ -58,8 +78,8 @@ def load_dataset(path: str | PathLike[str]) -> xr.Dataset:
         raise StoreError(f"{path}: no such dataset; run the step that writes it")
     dataset: xr.Dataset
     try:
-        with quiet_zarr():
-            dataset = xr.open_zarr(path, consolidated=False, zarr_format=3, chunks=None).load()
+        with quiet_zarr(), _store_of(path) as store:
+            dataset = xr.open_zarr(store, consolidated=False, zarr_format=3, chunks=None).load()
     except Exception as error:
         raise StoreError(
             f"{path}: not a readable Zarr dataset ({type(error).__name__}: {error}); remove it and "
@@ -94,6 +114,26 @@ def quiet_zarr() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Object at \..* is not recognized")
         yield
+
+
+@contextmanager
+def _store_of(path: str | PathLike[str]) -> Iterator[str | PathLike[str] | ZipStore]:
+    """What Zarr reads a dataset from."""
+    if not is_packed(path):
+        yield path
+        return
+    with ZipStore(Path(path), mode="r") as store:
+        yield store
+
+
+def _write_packed(dataset: xr.Dataset, path: Path) -> None:
+    """Write the files of a Zarr directory as an archive, each once and as it is compressed."""
+    files: dict[str, Buffer] = {}
+    dataset.to_zarr(MemoryStore(files), mode="w", consolidated=False, zarr_format=3)
+    with zipfile.ZipFile(path, mode="w", compression=zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            # With a time of its own, the same content would not be the same file.
+            archive.writestr(zipfile.ZipInfo(name), files[name].to_bytes())
 
 
 def _with_portable_text(values: xr.DataArray) -> xr.DataArray:

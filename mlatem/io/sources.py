@@ -41,6 +41,13 @@ def size_bytes(path: str | PathLike[str]) -> int:
     return sum(file.stat().st_size for _, file in _files(path))
 
 
+def changed_s(path: str | PathLike[str]) -> float:
+    """When a file, or any file of a folder, changed last, seconds since 1970."""
+    if Path(path).is_file():
+        return Path(path).stat().st_mtime
+    return max((file.stat().st_mtime for _, file in _files(path)), default=0.0)
+
+
 def _files(folder: str | PathLike[str]) -> list[tuple[str, Path]]:
     """Files below a folder by their name relative to it, without marks of Snakemake."""
     found = (f for f in Path(folder).rglob("*") if f.is_file() and not f.name.startswith(".snake"))

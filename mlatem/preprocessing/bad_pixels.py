@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+
+from mlatem.preprocessing.binomial import chance_of_at_least
 
 #: Pixels of a whole map that noise alone gives.
 FALSE_ALARMS = 0.01
@@ -73,7 +74,7 @@ def hot_pixels(
     other = np.nan_to_num(_ranked(brightest, n_known))
     limit = FALSE_ALARMS / totals.size
     together = totals + other
-    chance = binom.sf(totals - 1, together, _CONTRAST / (1.0 + _CONTRAST))
+    chance = chance_of_at_least(totals, together, _CONTRAST / (1.0 + _CONTRAST))
     return np.asarray((chance < limit) & _used(totals, mask))
 
 

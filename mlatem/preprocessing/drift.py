@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-from scipy.signal.windows import tukey
 
 Array = NDArray[np.float64]
 Images = NDArray[np.float32]
@@ -177,6 +176,8 @@ class _Groups:
         _, ny, nx = images.shape
         farthest = max(1, int(_FARTHEST * ny)), max(1, int(_FARTHEST * nx))
         shape = fft.next_fast_len(ny + farthest[0]), fft.next_fast_len(nx + farthest[1])
+        from scipy.signal.windows import tukey  # 20 MB that most analyses do not need
+
         window = np.outer(tukey(ny, _FADED), tukey(nx, _FADED))
         fy, fx = np.meshgrid(fft.fftfreq(shape[0]), fft.rfftfreq(shape[1]), indexing="ij")
         is_noise = np.hypot(fy, fx) > _NOISE_FREQUENCY

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+
+from mlatem.preprocessing.binomial import chance_of_at_least
 
 Array = NDArray[np.float64]
 
@@ -103,5 +104,5 @@ def _share(n_around: int | Array) -> float | Array:
 def _chance(height: Array, around: Array) -> Array:
     """Chance of so many counts; one where there is nothing to compare with."""
     n_around = np.count_nonzero(~np.isnan(around), axis=0).astype(np.float64)
-    chance = binom.sf(height - 1, height + np.nansum(around, axis=0), _share(n_around))
+    chance = chance_of_at_least(height, height + np.nansum(around, axis=0), _share(n_around))
     return np.where(n_around > 0, chance, 1.0)

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from scipy import signal
 
 from mlatem.model import Basis, Dictionary, Factorization
 from mlatem.model.basis import CERTAIN_STRENGTH
@@ -160,7 +159,7 @@ def line_labels(
         if not element or not part.any():
             continue
         # Padded, that a line at the end of the window is a maximum too.
-        peaks = signal.find_peaks(np.pad(part, 1))[0] - 1
+        peaks = _peaks(np.pad(part, 1)) - 1
         is_seen = part[peaks] > _LEAST_SHARE * model[peaks]
         is_seen &= part[peaks] > _LEAST_SIGMA * np.sqrt(model[peaks])
         peaks = peaks[is_seen]
@@ -175,6 +174,14 @@ def line_labels(
             for i in highest
         ]
     return sorted(labels, key=lambda label: -label[1])
+
+
+def _peaks(values: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Places of the maxima that are not at an end; of a flat one its middle."""
+    steps = np.flatnonzero(np.diff(values))
+    rises = np.diff(values)[steps] > 0
+    tops = np.flatnonzero(rises[:-1] & ~rises[1:])
+    return np.asarray((steps[tops] + 1 + steps[tops + 1]) // 2)
 
 
 def _label_lines(axes: Axes, spectrum: PhaseSpectrum, dictionary: Dictionary) -> None:

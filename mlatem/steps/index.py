@@ -5,22 +5,27 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
-import pandas as pd
-
 import mlatem
 from mlatem.campaign import load_folder
 from mlatem.errors import MlatemError, StoreError
 from mlatem.io.atomic import atomic_path, read_json, write_json
+from mlatem.logs import FINISHED
 from mlatem.model import Verdict
 from mlatem.reporting import IndexEntry, campaign_frame, render_index
-from mlatem.steps.outcome import DONE, outcome_of
+from mlatem.steps.outcome import DONE, THUMBNAIL, outcome_of
 
 _logger = logging.getLogger(__name__)
+
+#: Held by the job that writes the page.
+_LOCK = ".index.lock"
+_TIME = re.compile(rf"{FINISHED} in ([\d.]+) s")
 
 
 def index(
@@ -71,17 +76,16 @@ def refresh(folder: str | PathLike[str] = ".", *, min_age_s: float = 60.0) -> bo
     -------
     is_written : bool
     """
+    results, logs = Path(folder) / "results", Path(folder) / "logs"
     try:
-        campaign = load_folder(folder)
-        results, logs = campaign.root / "results", campaign.root / "logs"
-        min_age_s = max(min_age_s, len(campaign.rows) / 20) if min_age_s else 0.0
-        page = results / "index.html"
-        if (results / DONE).exists() or (
-            page.exists() and time.time() - page.stat().st_mtime < min_age_s
-        ):
+        # Asked first: thousands of datasets must not read the sheet of thousands each.
+        if (results / DONE).exists() or (min_age_s and time.time() < _due_s(results)):
             return False
-        with (results / ".index.lock").open("a", encoding="utf-8") as lock:
+        campaign = load_folder(folder)
+        with (results / _LOCK).open("a", encoding="utf-8") as lock:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            due_s = time.time() + max(min_age_s, len(campaign.rows) / 20)
+            os.utime(results / _LOCK, (due_s, due_s))
             entries = []
             for name, row in campaign.rows.items():
                 raw = row.get("path", "")
@@ -97,6 +101,13 @@ def refresh(folder: str | PathLike[str] = ".", *, min_age_s: float = 60.0) -> bo
     return True
 
 
+def _due_s(results: Path) -> float:
+    """From when on the page may be written again: the time stamp of the lock, set ahead."""
+    if not (results / "index.html").exists():
+        return 0.0
+    return (results / _LOCK).stat().st_mtime if (results / _LOCK).exists() else 0.0
+
+
 def _write(entries: Sequence[IndexEntry], results: Path, title: str) -> None:
     with atomic_path(results / "index.html") as partial:
         partial.write_text(render_index(entries, title), encoding="utf-8")
@@ -110,7 +121,7 @@ def _entry(name: str, folder: Path, logs: Path, raw: str) -> IndexEntry:
         return IndexEntry(dataset=name, finished=False, message=outcome.message)
     try:
         done = read_json(folder / DONE)
-        thumbnail = (folder / "figures" / "thumbnail.png").read_bytes()
+        thumbnail = (folder / THUMBNAIL).read_bytes()
     except (StoreError, OSError) as error:
         return IndexEntry(dataset=name, finished=False, message=str(error))
     return IndexEntry(
@@ -127,6 +138,7 @@ def _entry(name: str, folder: Path, logs: Path, raw: str) -> IndexEntry:
 
 
 def _seconds(logs: Path) -> float | None:
-    """Wall time of all jobs of a dataset, from the workflow's benchmarks; None without any."""
-    times = [pd.read_csv(path, sep="\t")["s"].iloc[0] for path in logs.glob("*.benchmark.tsv")]
-    return float(sum(times)) if times else None
+    """Wall time of all jobs of a dataset, from the last lines of their logs; None without any."""
+    texts = (path.read_text(encoding="utf-8", errors="replace") for path in logs.glob("*.log"))
+    times = [float(seconds) for text in texts for seconds in _TIME.findall(text)]
+    return sum(times) if times else None

@@ -12,6 +12,7 @@ from typing import Literal
 from mlatem.logs import FINISHED
 
 DONE = "DONE.json"
+THUMBNAIL = "thumbnail.png"
 
 State = Literal["done", "failed", "running", "waiting"]
 

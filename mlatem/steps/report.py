@@ -54,6 +54,7 @@ from mlatem.reporting import (
 )
 from mlatem.sheet import DatasetRow, dataset_name
 from mlatem.steps.inputs import content_of, load_calibration, open_source
+from mlatem.steps.outcome import DONE, THUMBNAIL
 
 _PACKAGES = ("numpy", "numba", "scipy", "xarray", "zarr", "xraylib", "rosettasciio", "snakemake")
 
@@ -77,43 +78,51 @@ class DatasetFiles:
         return cls(
             store=folder / "spim.zarr",
             calibration=folder / "calibration.json",
-            lowrank=folder / "lowrank.zarr",
-            factorization=folder / "factorization.zarr",
+            lowrank=_product(folder, "lowrank"),
+            factorization=_product(folder, "factorization"),
             table=folder / "phases.csv",
-            maps=folder / "maps.zarr",
-            rare=folder / "rare.zarr",
+            maps=_product(folder, "maps"),
+            rare=_product(folder, "rare"),
         )
+
+
+def _product(folder: Path, name: str) -> Path:
+    """One file, as the workflow writes it, unless there is only a folder, as made by hand."""
+    packed, unpacked = folder / f"{name}.zarr.zip", folder / f"{name}.zarr"
+    return unpacked if unpacked.exists() and not packed.exists() else packed
 
 
 def report(
     files: DatasetFiles,
     *,
     page: str | PathLike[str],
-    figures: str | PathLike[str],
     done: str | PathLike[str],
     row: DatasetRow,
     settings: _settings.Settings,
 ) -> None:
-    """Write the page of a dataset, its figures beside, and last of all DONE.json.
+    """Write the page of a dataset, its thumbnail beside, and last of all DONE.json.
 
     Parameters
     ----------
     files : DatasetFiles
         What the earlier steps wrote.
     page, done : path-like
-        Files to write.
-    figures : path-like
-        Folder to write.
+        Files to write. Beside the page: thumbnail.png for the page of the campaign, and where
+        the settings want its figures as files, the folder figures.
     row : DatasetRow
     settings : settings.Settings
         Kept with the results.
     """
+    folder = Path(page).parent
     inputs = _inputs(files, row, settings)
     rendered = render_report(inputs)
-    with atomic_path(figures) as partial:
-        partial.mkdir()
-        for name, picture in {**rendered.figures, "thumbnail.png": rendered.thumbnail}.items():
-            (partial / name).write_bytes(picture)
+    if settings.report.figure_files:
+        with atomic_path(folder / "figures") as partial:
+            partial.mkdir()
+            for name, picture in rendered.figures.items():
+                (partial / name).write_bytes(picture)
+    with atomic_path(folder / THUMBNAIL) as partial:
+        partial.write_bytes(rendered.thumbnail)
     with atomic_path(page) as partial:
         partial.write_text(rendered.html, encoding="utf-8")
     write_json(done, json_safe(_summary(inputs, files)))
@@ -134,7 +143,7 @@ def report_folder(folder: str | PathLike[str]) -> Path:
     folder = Path(folder)
     name = dataset_name(folder.resolve().name)
     row, settings = DatasetRow(dataset=name, path=(name,)), _settings.Settings()
-    done = folder / "DONE.json"
+    done = folder / DONE
     if done.is_file():
         with content_of(done, "a summary of a dataset", "snakemake"):
             provenance = read_json(done)["provenance"]
@@ -144,7 +153,6 @@ def report_folder(folder: str | PathLike[str]) -> Path:
     report(
         DatasetFiles.in_folder(folder),
         page=page,
-        figures=folder / "figures",
         done=done,
         row=row,
         settings=settings,

@@ -113,7 +113,6 @@ def analyse(
     report(
         files,
         page=folder / "report.html",
-        figures=folder / "figures",
         done=folder / "DONE.json",
         row=row,
         settings=settings,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import json
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -32,6 +33,41 @@ def test_round_trip(dataset, tmp_path):
     assert back["y"].attrs == {"units": "nm"}
     assert back.attrs == {"seed": 3, "worst": None, "names": ["a", "b"], "deep": {"k": 1.5}}
     assert [p.name for p in tmp_path.iterdir()] == ["maps.zarr"]
+
+
+def test_one_file_holds_the_same_as_a_folder(dataset, tmp_path):
+    path = tmp_path / "maps.zarr.zip"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save_dataset(dataset, path)
+        first = path.read_bytes()
+        save_dataset(dataset, path)
+    save_dataset(dataset, tmp_path / "maps.zarr")
+    xr.testing.assert_identical(load_dataset(path), load_dataset(tmp_path / "maps.zarr"))
+    assert path.read_bytes() == first
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    found = {str(p.relative_to(tmp_path / "maps.zarr")) for p in tmp_path.rglob("maps.zarr/**/*")}
+    assert len(names) == len(set(names))
+    assert set(names) <= found
+
+
+def test_a_damaged_or_foreign_file(dataset, tmp_path):
+    path = tmp_path / "maps.zarr.zip"
+    save_dataset(dataset, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StoreError, match="not a readable Zarr dataset"):
+        load_dataset(path)
+    save_dataset(dataset, path)
+    assert path.read_bytes() == whole
+    path.write_bytes(b"notes")
+    with pytest.raises(StoreError, match="is no Zarr archive"):
+        save_dataset(dataset, path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StoreError, match="is no Zarr archive"):
+        save_dataset(dataset, path)
 
 
 def test_metadata_is_strict_json(dataset, tmp_path):

@@ -19,14 +19,14 @@ BAD_LOG = "2026-01-01 00:00:00,000 ERROR root: raw/a.emd: truncated. Copy it aga
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "results" / "a" / "figures").mkdir(parents=True)
+    (tmp_path / "results" / "a").mkdir(parents=True)
     (tmp_path / "logs" / "a").mkdir(parents=True)
     return tmp_path
 
 
 def finish(folder, time):
     write_json(folder / "results/a/DONE.json", DONE)
-    (folder / "results/a/figures/thumbnail.png").write_bytes(b"png")
+    (folder / "results/a/thumbnail.png").write_bytes(b"png")
     os.utime(folder / "results/a/DONE.json", (time, time))
 
 
@@ -111,6 +111,22 @@ def test_a_fresh_page_is_left_alone(running):
     assert refresh(running)
     assert not refresh(running)
     assert refresh(running, min_age_s=0)
+
+
+def test_a_page_that_is_not_due_is_not_looked_into(running):
+    assert refresh(running)
+    (running / "config" / "datasets.tsv").unlink()
+    assert not refresh(running)
+    due_s = (running / "results" / ".index.lock").stat().st_mtime
+    assert due_s > (running / "results" / "index.html").stat().st_mtime + 50
+
+
+def test_the_time_of_a_dataset_is_that_of_its_jobs(folder):
+    log(folder, "convert", GOOD_LOG, 100)
+    log(folder, "report", GOOD_LOG.replace("1.0 s", "2.5 s"), 110)
+    finish(folder, 200)
+    index(ROWS, results=folder / "results", logs=folder / "logs")
+    assert pd.read_csv(folder / "results/campaign.csv")["seconds"].iloc[0] == 3.5
 
 
 def test_a_finished_campaign_keeps_its_page(running):

@@ -265,9 +265,11 @@ def test_new_priors_rerun_from_the_factorisation_on(mended):
     rules = planned(folder)
     assert {"factorize", "quantify", "report"} <= rules
     assert not rules & {"convert", "calibrate", "denoise"}
-    run = snakemake(folder, "results/good/factorization.zarr")
+    run = snakemake(folder, "results/good/factorization.zarr.zip")
     assert run.returncode == 0, run.stderr[-3000:]
-    result = Factorization.from_dataset(load_dataset(folder / "results/good/factorization.zarr"))
+    result = Factorization.from_dataset(
+        load_dataset(folder / "results/good/factorization.zarr.zip")
+    )
     assert sorted(result.attrs["phase_names"]) == ["", "", "oxide"]
     priors.write_text("phases:\n  oxide: {regions: {only_in: [{y: [0, 9], x: [0, 9]}]}}\n")
     assert "factorize" in planned(folder)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
@@ -16,10 +17,18 @@ except MlatemError as error:
 
 DATASETS = list(CAMPAIGN.rows)
 
+#: Files that say that datasets are finished: of each, or of those that share a job.
+MARKS = (
+    [f"results/.parts/{part}.json" for part, _ in CAMPAIGN.parts()]
+    if CAMPAIGN.settings.workflow.datasets_per_job > 1
+    else [f"results/{name}/DONE.json" for name in DATASETS]
+)
+
 
 wildcard_constraints:
     # Not the names themselves: of thousands of them the pattern would take minutes.
     dataset="[A-Za-z0-9][A-Za-z0-9._-]*",
+    part="[0-9]+",
 
 
 def raw_files(wildcards):

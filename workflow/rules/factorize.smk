@@ -7,13 +7,11 @@ rule factorize:
         priors_files,
         store="results/{dataset}/spim.zarr",
         calibration="results/{dataset}/calibration.json",
-        lowrank="results/{dataset}/lowrank.zarr",
+        lowrank="results/{dataset}/lowrank.zarr.zip",
     output:
-        directory("results/{dataset}/factorization.zarr"),
+        "results/{dataset}/factorization.zarr.zip",
     log:
         "logs/{dataset}/factorize.log",
-    benchmark:
-        "logs/{dataset}/factorize.benchmark.tsv"
     threads: 2
     resources:
         mem_mb=memory("factorize"),

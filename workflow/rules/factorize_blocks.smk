@@ -13,13 +13,11 @@ rule place_regions:
     input:
         store="results/{dataset}/spim.zarr",
         calibration="results/{dataset}/calibration.json",
-        lowrank="results/{dataset}/lowrank.zarr",
+        lowrank="results/{dataset}/lowrank.zarr.zip",
     output:
         "results/{dataset}/blocks/regions.npz",
     log:
         "logs/{dataset}/place_regions.log",
-    benchmark:
-        "logs/{dataset}/place_regions.benchmark.tsv"
     threads: 2
     resources:
         mem_mb=memory("place_regions"),
@@ -45,8 +43,6 @@ rule pool_regions:
         "results/{dataset}/blocks/sums-{scatteritem}.npz",
     log:
         "logs/{dataset}/pool_regions-{scatteritem}.log",
-    benchmark:
-        "logs/{dataset}/pool_regions-{scatteritem}.benchmark.tsv"
     threads: 2
     resources:
         mem_mb=memory("pool_regions"),
@@ -69,8 +65,6 @@ rule solve_compositions:
         "results/{dataset}/compositions.npz",
     log:
         "logs/{dataset}/solve_compositions.log",
-    benchmark:
-        "logs/{dataset}/solve_compositions.benchmark.tsv"
     threads: 2
     resources:
         mem_mb=memory("solve_compositions"),
@@ -93,8 +87,6 @@ rule fit_abundances:
         temp("results/{dataset}/blocks/abundances-{scatteritem}.npz"),
     log:
         "logs/{dataset}/fit_abundances-{scatteritem}.log",
-    benchmark:
-        "logs/{dataset}/fit_abundances-{scatteritem}.benchmark.tsv"
     threads: 2
     resources:
         mem_mb=memory("fit_abundances"),
@@ -112,11 +104,9 @@ rule merge:
             "results/{{dataset}}/blocks/abundances-{scatteritem}.npz"
         ),
     output:
-        directory("results/{dataset}/factorization.zarr"),
+        "results/{dataset}/factorization.zarr.zip",
     log:
         "logs/{dataset}/merge.log",
-    benchmark:
-        "logs/{dataset}/merge.benchmark.tsv"
     resources:
         mem_mb=memory("merge"),
         runtime=minutes("merge"),

@@ -4,15 +4,13 @@
 rule index:
     """The campaign at a glance."""
     input:
-        expand("results/{dataset}/DONE.json", dataset=DATASETS),
+        MARKS,
     output:
         "results/index.html",
         "results/campaign.csv",
         "results/DONE.json",
     log:
         "logs/index.log",
-    benchmark:
-        "logs/index.benchmark.tsv"
     params:
         rows=CAMPAIGN.rows,
         title=CAMPAIGN.settings.report.title,

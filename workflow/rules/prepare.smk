@@ -10,8 +10,6 @@ rule convert:
         directory("results/{dataset}/spim.zarr"),
     log:
         "logs/{dataset}/convert.log",
-    benchmark:
-        "logs/{dataset}/convert.benchmark.tsv"
     resources:
         mem_mb=memory("convert"),
         runtime=minutes("convert"),
@@ -33,8 +31,6 @@ rule calibrate:
         "results/{dataset}/calibration.json",
     log:
         "logs/{dataset}/calibrate.log",
-    benchmark:
-        "logs/{dataset}/calibrate.benchmark.tsv"
     threads: 2
     resources:
         mem_mb=memory("calibrate"),
@@ -61,11 +57,9 @@ rule denoise:
         store="results/{dataset}/spim.zarr",
         calibration="results/{dataset}/calibration.json",
     output:
-        directory("results/{dataset}/lowrank.zarr"),
+        "results/{dataset}/lowrank.zarr.zip",
     log:
         "logs/{dataset}/denoise.log",
-    benchmark:
-        "logs/{dataset}/denoise.benchmark.tsv"
     threads: 2
     resources:
         mem_mb=memory("denoise"),

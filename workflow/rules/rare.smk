@@ -5,13 +5,11 @@ rule find_rare_phases:
     """Pixels that hold more of an element than their phases."""
     input:
         store="results/{dataset}/spim.zarr",
-        factorization="results/{dataset}/factorization.zarr",
+        factorization="results/{dataset}/factorization.zarr.zip",
     output:
-        directory("results/{dataset}/rare.zarr"),
+        "results/{dataset}/rare.zarr.zip",
     log:
         "logs/{dataset}/find_rare_phases.log",
-    benchmark:
-        "logs/{dataset}/find_rare_phases.benchmark.tsv"
     threads: 2
     resources:
         mem_mb=memory("find_rare_phases"),

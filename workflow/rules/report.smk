@@ -4,15 +4,13 @@
 rule quantify:
     """Atomic and weight percent of phases and pixels."""
     input:
-        factorization="results/{dataset}/factorization.zarr",
+        factorization="results/{dataset}/factorization.zarr.zip",
         calibration="results/{dataset}/calibration.json",
     output:
         table="results/{dataset}/phases.csv",
-        maps=directory("results/{dataset}/maps.zarr"),
+        maps="results/{dataset}/maps.zarr.zip",
     log:
         "logs/{dataset}/quantify.log",
-    benchmark:
-        "logs/{dataset}/quantify.benchmark.tsv"
     resources:
         mem_mb=memory("quantify"),
         runtime=minutes("quantify"),
@@ -29,19 +27,17 @@ rule report:
     input:
         store="results/{dataset}/spim.zarr",
         calibration="results/{dataset}/calibration.json",
-        lowrank="results/{dataset}/lowrank.zarr",
-        factorization="results/{dataset}/factorization.zarr",
-        rare="results/{dataset}/rare.zarr",
+        lowrank="results/{dataset}/lowrank.zarr.zip",
+        factorization="results/{dataset}/factorization.zarr.zip",
+        rare="results/{dataset}/rare.zarr.zip",
         table="results/{dataset}/phases.csv",
-        maps="results/{dataset}/maps.zarr",
+        maps="results/{dataset}/maps.zarr.zip",
     output:
         page="results/{dataset}/report.html",
-        figures=directory("results/{dataset}/figures"),
+        thumbnail="results/{dataset}/thumbnail.png",
         done="results/{dataset}/DONE.json",
     log:
         "logs/{dataset}/report.log",
-    benchmark:
-        "logs/{dataset}/report.benchmark.tsv"
     resources:
         mem_mb=memory("report"),
         runtime=minutes("report"),

@@ -16,8 +16,6 @@ rule analyse:
         "results/{dataset}/DONE.json",
     log:
         "logs/{dataset}/analyse.log",
-    benchmark:
-        "logs/{dataset}/analyse.benchmark.tsv"
     threads: 2
     resources:
         mem_mb=memory("analyse"),

@@ -18,7 +18,6 @@ with to_file(snakemake.log[0]):
             rare=snakemake.input.rare,
         ),
         page=snakemake.output.page,
-        figures=snakemake.output.figures,
         done=snakemake.output.done,
         row=DatasetRow.from_strings(snakemake.params.row),
         settings=settings.Settings(**snakemake.params.settings),
