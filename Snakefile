@@ -42,6 +42,9 @@ else:
         include: "workflow/rules/factorize_blocks.smk"
 
 
+include: "workflow/rules/groups.smk"
+
+
 rule all:
     default_target: True
     input:

@@ -13,7 +13,6 @@ import yaml
 
 from mlatem.errors import ConfigError
 from mlatem.io.atomic import atomic_path
-from mlatem.resources import GROUPED
 
 #: What SLURM allows in the name of a partition or an account, and no shell could mistake.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,+-]*")
@@ -38,6 +37,10 @@ retries: {retries}
 keep-going: true
 rerun-incomplete: true
 
+# What a failed job wrote stays: each output is whole or not there. Else a job that is cancelled in
+# its last moment, or comes back with a lost node, would take away results that others count on.
+keep-incomplete: true
+
 # The campaign has a lock of its own, which ends with the process that holds it.
 nolock: true
 
@@ -48,11 +51,8 @@ scheduler: greedy
 printshellcmds: false
 latency-wait: {latency_s}
 
-# Stages after the conversion share one job of SLURM: each job costs 3 s of a processor and 300 MB
-# before any work. Without these lines every stage is a job of its own.
-groups:
-{groups}
-# Processors of such a job: its stages run one after the other where they would need more.
+# Stages after the conversion share one job of SLURM, since each job costs 3 s of a processor and
+# 300 MB before any work. Processors of such a job: its stages run one after the other.
 cores: 2
 
 # Rules ask for memory (mem_mb) and time (runtime) by the size of the dataset and the attempt.
@@ -185,7 +185,6 @@ def _render(
     return _TEMPLATE.format(
         about=about,
         n_jobs=options.n_jobs,
-        groups="".join(f"  - {rule}=analysis\n" for rule in GROUPED),
         retries=2,
         latency_s=latency_s,
         where="".join(f"  {line}\n" for line in _lines(named)),

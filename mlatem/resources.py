@@ -128,7 +128,7 @@ _NEEDS = {
     "report": _Needs(380, tiles=1, mb_per_megapixel=700, minutes_per_megapixel=20),
 }
 
-#: Stages that share a job of a cluster (see `mlatem.profiles`), one after the other.
+#: Stages that share a job of a cluster (see `shared_job`), one after the other.
 GROUPED = ("calibrate", "denoise", "factorize", "find_rare_phases", "quantify", "report")
 #: The rule that is all stages in one process, and those.
 _WHOLE = "analyse"
@@ -136,6 +136,23 @@ _STAGES = ("convert", *GROUPED)
 
 #: Rules whose need is known.
 RULES = (*_NEEDS, _WHOLE)
+
+
+def shared_job(rule: str, *, blocks: int = 1) -> str | None:
+    """Name of the job of a cluster that a stage shares with others; None for a job of its own.
+
+    Parameters
+    ----------
+    rule : str
+        Of the workflow.
+    blocks : int, optional
+        Jobs of the factorisation: where they are several, the stages after it wait for them, and
+        cannot share a job with the stages before it.
+    """
+    if rule not in GROUPED:
+        return None
+    is_late = GROUPED.index(rule) > GROUPED.index("factorize")
+    return "results" if is_late and blocks > 1 else "analysis"
 
 
 def memory_mb(rule: str, extent: Extent, threads: int = 1, attempt: int = 1) -> int:

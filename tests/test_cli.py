@@ -42,6 +42,7 @@ COMMANDS = [
     "schema",
     "status",
     "ingest",
+    "warm-up",
     "profile",
 ]
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from mlatem.cli import app
 from mlatem.errors import ConfigError
 from mlatem.profiles import SlurmOptions, install, slurm_profile, user_folder
-from mlatem.resources import RULES
+from mlatem.resources import GROUPED, RULES, shared_job
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -59,10 +59,18 @@ def test_every_rule_of_a_dataset_asks_for_memory_and_time():
             assert f'runtime=minutes("{rule}")' in text
 
 
-def test_grouped_rules_exist():
+def test_rules_that_share_a_job_exist():
     text = "".join(p.read_text("utf-8") for p in (ROOT / "workflow" / "rules").glob("*.smk"))
-    for entry in load(SlurmOptions())["groups"]:
-        assert f"rule {entry.partition('=')[0]}:" in text
+    for rule in GROUPED:
+        assert f"rule {rule}:" in text
+        assert shared_job(rule) == "analysis"
+    assert "groups" not in load(SlurmOptions())
+
+
+def test_jobs_on_blocks_stand_between_those_of_the_stages():
+    assert shared_job("calibrate", blocks=4) == shared_job("denoise", blocks=4) == "analysis"
+    assert shared_job("quantify", blocks=4) == shared_job("report", blocks=4) == "results"
+    assert shared_job("fit_abundances", blocks=4) is shared_job("convert") is None
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,20 @@ def ingest(
         raise typer.Exit(3)
 
 
+@command
+def warm_up() -> None:
+    """Compile the numerical kernels once, so that jobs find them in the cache.
+
+    On a cluster run it on a node, for example by srun: the code depends on the processor.
+    """
+    from mlatem.steps import warm_up as step
+
+    use = step.warm_up()
+    typer.echo(
+        f"{use.n_compiled} kernels compiled, {use.n_loaded} were in the cache beside {use.folder}"
+    )
+
+
 @profile.command()
 @guard
 def install(
@@ -97,6 +111,8 @@ def install(
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         words = "the executor for SLURM is not installed here yet: pip install 'mlatem[slurm]'"
         typer.secho(words, fg="yellow", err=True)
+    where = f"--partition {partition} " if partition else ""
+    typer.echo(f"compile once, on a node: srun {where}--mem 1500 mlatem warm-up")
     typer.echo(f"run a campaign with: snakemake --profile {chosen} --directory CAMPAIGN")
 
 
