@@ -15,6 +15,7 @@ from mlatem.model import Dictionary, SparseCounts
 from mlatem.parallel import map_tiles
 from mlatem.resident import ResidentCounts
 from mlatem.tiling import Tile, plan_tiles
+from mlatem.workers import current_workers
 
 #: Called with the number of finished tiles and of all tiles.
 Progress = Callable[[int, int], None]
@@ -71,6 +72,10 @@ class TileSource:
             )
         return cls(counts, dictionary.channels, **options)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A bar in a terminal stays with the process that has it.
+        return {**self.__dict__, "progress": None}
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the map."""
@@ -97,8 +102,13 @@ class TileSource:
         return int(self.channels.stop - self.channels.start)
 
     def kept_in_memory(self, limit_bytes: int = _RESIDENT_BYTES) -> TileSource:
-        """The same counts, of which what fits into memory is read only once."""
-        return replace(self, resident=ResidentCounts(limit_bytes, self.shape[1]))
+        """The same counts, of which what fits into memory is read only once.
+
+        Processes on this machine share the memory, others have as much each.
+        """
+        workers = current_workers()
+        n_here = 1 if workers is None else workers.n_here
+        return replace(self, resident=ResidentCounts(limit_bytes // n_here, self.shape[1]))
 
     def load(self, tile: Tile) -> SparseCounts:
         """The counts of a tile, or of one with pixels around it."""

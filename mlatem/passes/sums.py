@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mlatem.denoising.moments import add_tile, moment_times, tile_statistics, tile_totals
 from mlatem.denoising.scores import scores
 from mlatem.model import Basis, SparseCounts, StreamedMoment, TileStatistics
-from mlatem.parallel import n_threads
+from mlatem.parallel import in_a_loop
 from mlatem.passes.source import TileSource, over
 from mlatem.tiling import Tile
 
@@ -34,7 +34,7 @@ def statistics_pass(
     if source.n_energy >= STREAMED_CHANNELS:
         return _streamed_moment(source, load)
     total = TileStatistics.zero(source.n_energy)
-    if n_threads(source.threads) == 1:
+    if in_a_loop(source.threads):
         # Without a matrix for each tile.
         for counts in over(source, source.tiles, load):
             total = add_tile(total, counts)
