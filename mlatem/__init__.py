@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mlatem.steps.convert import convert  # noqa: F401
     from mlatem.steps.export import export  # noqa: F401
     from mlatem.steps.simulate import simulate  # noqa: F401
+    from mlatem.workers import spread_over  # noqa: F401
 
 __version__ = "0.1.0"
 
@@ -56,6 +57,7 @@ _HOMES = {
     "reconstruct": ("mlatem.api", "reconstruct"),
     "refine": ("mlatem.api", "refine"),
     "simulate": ("mlatem.steps.simulate", "simulate"),
+    "spread_over": ("mlatem.workers", "spread_over"),
     "to_hyperspy": ("mlatem.io.export", "to_hyperspy"),
     "validate_store": ("mlatem.io.validate", "validate_store"),
 }

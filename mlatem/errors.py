@@ -54,3 +54,7 @@ class MemoryLimitError(MlatemError, MemoryError):
 
 class ConvergenceError(MlatemError, ArithmeticError):
     """A solver that could not reach an answer; never returned as if it were one."""
+
+
+class WorkerError(MlatemError, RuntimeError):
+    """Worker processes that cannot be started or reached, are of another version, or die."""

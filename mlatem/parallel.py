@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running the same function on every tile: in a loop, or on threads under Dask."""
+"""The same function on every tile: in a loop, on threads under Dask, or on worker processes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from threadpoolctl import threadpool_limits
 
 from mlatem.errors import InputError
+from mlatem.workers import current_workers
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,6 +38,11 @@ def n_threads(threads: int) -> int:
     return threads if threads > 0 else max(1, _n_cores() + 1 + threads)
 
 
+def in_a_loop(threads: int) -> bool:
+    """Whether tiles are worked on here, one after the other."""
+    return n_threads(threads) == 1 and current_workers() is None
+
+
 def _n_cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -54,7 +60,8 @@ def map_tiles(
     """Results of `function` for every tile, in the order of the tiles.
 
     At most `threads` tiles, and as many waiting results, are in memory at a time. The order of the
-    results, hence any sum over them, does not depend on the number of threads.
+    results, hence any sum over them, does not depend on the number of threads, nor on whether
+    tiles are spread over processes (`mlatem.workers.spread_over`).
 
     Parameters
     ----------
@@ -62,7 +69,8 @@ def map_tiles(
         Takes a tile; runs in a thread, so its heavy parts should release the interpreter lock.
     tiles : sequence
     threads : int, optional
-        1 runs a plain loop, the reference; -1 uses all cores, -2 all but one, and so on.
+        1 runs a plain loop, the reference; -1 uses all cores, -2 all but one, and so on. Workers,
+        where tiles are spread over them, have their own number.
     progress : callable, optional
         Called with the number of finished tiles and of all tiles.
 
@@ -70,15 +78,25 @@ def map_tiles(
     ------
     result
     """
-    done, n_workers = 0, n_threads(threads)
+    n_workers, workers = n_threads(threads), current_workers()
     with single_threaded_blas():
-        for batch in _batches(tiles, n_workers):
-            results = deque(_run(function, batch, n_workers))
-            while results:
-                done += 1
-                if progress is not None:
-                    progress(done, len(tiles))
-                yield results.popleft()  # nothing here holds on to it
+        if workers is None or len(tiles) <= 1:
+            results = _here(function, tiles, n_workers)
+        else:
+            results = workers.map(function, tiles)
+        for done in range(1, len(tiles) + 1):
+            result = next(results)
+            if progress is not None:
+                progress(done, len(tiles))
+            yield result
+            del result  # before the next one is made
+
+
+def _here(function: Callable[[T], R], tiles: Sequence[T], n_workers: int) -> Iterator[R]:
+    for batch in _batches(tiles, n_workers):
+        results = deque(_run(function, batch, n_workers))
+        while results:
+            yield results.popleft()  # nothing here holds on to it
 
 
 def _batches(tiles: Sequence[T], size: int) -> Iterator[Sequence[T]]:

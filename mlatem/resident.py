@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +14,28 @@ from numpy.typing import NDArray
 from mlatem.kernels.sparse import copy_pixels
 from mlatem.model import SparseCounts
 from mlatem.tiling import Tile
+from mlatem.worker_task import kept_here
 
 
 @dataclass
 class ResidentCounts:
-    """Counts of tiles, kept as long as they fit; any rectangle of what is there can be cut out."""
+    """Counts of tiles, kept as long as they fit; any rectangle of what is there can be cut out.
+
+    In another process it is that process's own, the same in every pass.
+    """
 
     limit_bytes: int
     """Memory that the counts may take."""
     width: int
     """Columns of the whole map."""
     used_bytes: int = 0
+    key: str = field(default_factory=lambda: uuid4().hex)
+    """The same wherever these counts are kept."""
     _tiles: dict[Tile, SparseCounts] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
+
+    def __reduce__(self) -> tuple[Callable[..., ResidentCounts], tuple[int, int, str]]:
+        return _in_this_process, (self.limit_bytes, self.width, self.key)
 
     def keep(self, tile: Tile, counts: SparseCounts) -> None:
         """Keep the counts of a tile if there is room. Tiles must not overlap."""
@@ -70,3 +81,7 @@ class ResidentCounts:
         return SparseCounts(
             pointer, channel, count, parts[0][2].n_energy, tile.pixel_index(self.width)
         )
+
+
+def _in_this_process(limit_bytes: int, width: int, key: str) -> ResidentCounts:
+    return kept_here(key, lambda: ResidentCounts(limit_bytes, width, key=key))

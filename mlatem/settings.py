@@ -336,6 +336,12 @@ class Workflow(_Record):
         description="With jobs: dataset, how many rows of the sheet one job and process works on, "
         "one after the other: for thousands of maps that take seconds. Each still fails alone.",
     )
+    dask: str = Field(
+        "threads",
+        description="Where the tiles of a map are worked on: threads of its job, processes on its "
+        "machine, or the workers of a Dask scheduler, by address (tcp://host:8786) or scheduler "
+        "file (*.json). The numbers are the same.",
+    )
     max_memory_mb: int | None = Field(
         None, ge=500, description="Most memory that a job asks a cluster for, MB; null: no limit."
     )
@@ -345,6 +351,16 @@ class Workflow(_Record):
         description="Longest time that a job asks a cluster for, minutes: that of the partition, "
         "where jobs that ask for more would wait for ever; null for no limit.",
     )
+
+    @field_validator("dask")
+    @classmethod
+    def _check_dask(cls, value: str) -> str:
+        if re.fullmatch(r"threads|processes|(tcp|tls|ucx|ws|wss)://\S+:\d+|.+\.json", value):
+            return value
+        raise ValueError(
+            "expected threads, processes, the address of a Dask scheduler like tcp://host:8786, or "
+            "a scheduler file (*.json)"
+        )
 
 
 class Settings(_Record):

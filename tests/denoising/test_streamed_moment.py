@@ -4,12 +4,11 @@
 import numpy as np
 import pytest
 
-from mlatem import passes
 from mlatem.denoising.eigen import eigenpairs_of_few_products
 from mlatem.denoising.moments import moment_times
 from mlatem.denoising.rank import low_rank
 from mlatem.model import StreamedMoment
-from mlatem.passes import TileSource, statistics_pass
+from mlatem.passes import TileSource, statistics_pass, sums
 
 SIDE, N_ENERGY = 48, 512
 
@@ -32,7 +31,7 @@ def test_products_are_those_of_the_moment(case):
 def test_rank_axes_and_eigenvalues_are_those_of_the_matrix(case, dictionary, monkeypatch, without):
     counts, statistics = case
     source = TileSource(counts.to_dense().reshape(SIDE, SIDE, -1), slice(0, N_ENERGY))
-    monkeypatch.setattr(passes, "STREAMED_CHANNELS", N_ENERGY)
+    monkeypatch.setattr(sums, "STREAMED_CHANNELS", N_ENERGY)
     streamed = statistics_pass(source)
     assert isinstance(streamed, StreamedMoment)
     np.testing.assert_array_equal(streamed.total, statistics.total)
@@ -49,7 +48,7 @@ def test_rank_axes_and_eigenvalues_are_those_of_the_matrix(case, dictionary, mon
 def test_noise_alone_gives_no_axis(specimen, dictionary, monkeypatch):
     counts, _, _ = specimen(side=SIDE, n_energy=N_ENERGY, n_phases=1)
     source = TileSource(counts.to_dense().reshape(SIDE, SIDE, -1), slice(0, N_ENERGY))
-    monkeypatch.setattr(passes, "STREAMED_CHANNELS", N_ENERGY)
+    monkeypatch.setattr(sums, "STREAMED_CHANNELS", N_ENERGY)
     assert low_rank(statistics_pass(source), dictionary(N_ENERGY)).rank == 1
 
 

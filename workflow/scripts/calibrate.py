@@ -4,8 +4,9 @@ from mlatem import settings
 from mlatem.logs import to_file
 from mlatem.sheet import DatasetRow
 from mlatem.steps.calibrate import calibrate
+from mlatem.steps.spread import as_configured
 
-with to_file(snakemake.log[0]):
+with to_file(snakemake.log[0]), as_configured(snakemake.config, snakemake.threads):
     calibrate(
         snakemake.input.store,
         calibration=snakemake.output[0],

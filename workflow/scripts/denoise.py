@@ -3,8 +3,9 @@
 from mlatem import settings
 from mlatem.logs import to_file
 from mlatem.steps.denoise import denoise
+from mlatem.steps.spread import as_configured
 
-with to_file(snakemake.log[0]):
+with to_file(snakemake.log[0]), as_configured(snakemake.config, snakemake.threads):
     denoise(
         snakemake.input.store,
         snakemake.input.calibration,

@@ -4,8 +4,9 @@ from mlatem import api, settings
 from mlatem.logs import to_file
 from mlatem.sheet import DatasetRow
 from mlatem.steps.factorize import factorize, factorize_settings
+from mlatem.steps.spread import as_configured
 
-with to_file(snakemake.log[0]):
+with to_file(snakemake.log[0]), as_configured(snakemake.config, snakemake.threads):
     path = snakemake.params.priors
     priors = None if path is None else api.load_priors(path)
     factorize(

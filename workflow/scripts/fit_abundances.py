@@ -2,8 +2,9 @@
 
 from mlatem.logs import to_file
 from mlatem.steps.blocks import fit_abundances
+from mlatem.steps.spread import as_configured
 
-with to_file(snakemake.log[0]):
+with to_file(snakemake.log[0]), as_configured(snakemake.config, snakemake.threads):
     fit_abundances(
         snakemake.input.store,
         snakemake.input.compositions,

@@ -5,8 +5,9 @@ from mlatem.logs import to_file
 from mlatem.sheet import DatasetRow
 from mlatem.steps.blocks import place_regions
 from mlatem.steps.factorize import factorize_settings
+from mlatem.steps.spread import as_configured
 
-with to_file(snakemake.log[0]):
+with to_file(snakemake.log[0]), as_configured(snakemake.config, snakemake.threads):
     place_regions(
         snakemake.input.store,
         snakemake.input.calibration,

@@ -3,8 +3,9 @@
 from mlatem import api
 from mlatem.logs import to_file
 from mlatem.steps.blocks import pool_regions
+from mlatem.steps.spread import as_configured
 
-with to_file(snakemake.log[0]):
+with to_file(snakemake.log[0]), as_configured(snakemake.config, snakemake.threads):
     places = snakemake.params.places
     pool_regions(
         snakemake.input.store,

@@ -5,8 +5,9 @@ from mlatem.logs import to_file
 from mlatem.sheet import DatasetRow
 from mlatem.steps.blocks import solve_compositions
 from mlatem.steps.factorize import factorize_settings
+from mlatem.steps.spread import as_configured
 
-with to_file(snakemake.log[0]):
+with to_file(snakemake.log[0]), as_configured(snakemake.config, snakemake.threads):
     path = snakemake.params.priors
     priors = None if path is None else api.load_priors(path)
     solve_compositions(
