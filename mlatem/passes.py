@@ -24,6 +24,7 @@ from mlatem.factorization.abundances import (
     fit_other,
     fit_where_allowed,
 )
+from mlatem.factorization.coherence import HALO_PX, Coherence, tile_coherence
 from mlatem.factorization.outliers import (
     OutlierSearch,
     OutlierSums,
@@ -262,6 +263,27 @@ def block_sums_pass(source: TileSource, block_px: int) -> NDArray[np.float32]:
 
     for rows, columns, sums in _over(source, source.tiles, blocks):
         total[rows, columns] += sums
+    return total
+
+
+def coherence_pass(source: TileSource, axes: NDArray[np.float64]) -> Coherence:
+    """Sums over the pairs of neighbouring pixels of the whole map.
+
+    Parameters
+    ----------
+    source : TileSource
+    axes : ndarray of shape (n_axes, n_energy)
+        See `mlatem.factorization.coherence.tile_coherence`.
+    """
+
+    def of_tile(tile: Tile) -> Coherence:
+        outer = tile.padded(HALO_PX, source.shape)
+        counts = source.load(outer)
+        return tile_coherence(counts, axes, shape=outer.shape, core=tile.within(outer))
+
+    total = Coherence.zero(len(axes))
+    for part in _over(source, source.tiles, of_tile):
+        total = total + part
     return total
 
 
