@@ -3,6 +3,7 @@
 
     python benchmarks/ambiguity.py --first 40000 --specimens 100
     python benchmarks/ambiguity.py --first 50000 --different 12
+    python benchmarks/ambiguity.py --first 80000 --specimens 300 --number
 
 Specimens are those of `specimens.py`, drawn by a seed each: their kind, the relation of their
 compositions, the number of phases and the dose are random. Rules and thresholds were chosen on
@@ -28,14 +29,14 @@ from specimens import Specimen, draw
 from specimens import specimen as make_specimen
 
 from mlatem import settings
-from mlatem.api.factorization import plan_regions
 from mlatem.denoising.rank import low_rank
 from mlatem.factorization.geometry import Atoms
 from mlatem.factorization.mixing import mixed
-from mlatem.factorization.outliers import plan_search, with_outliers
+from mlatem.factorization.outliers import with_outliers
 from mlatem.factorization.solver import estimate_n_phases, solve_compositions
 from mlatem.model import RegionStatistics
-from mlatem.passes import TileSource, centroids_pass, regions_pass, statistics_pass
+from mlatem.passes import TileSource, regions_pass, statistics_pass
+from mlatem.placement import place_regions
 
 RIGHT_DEG, RIGHT_ORACLES = 2.0, 3.0
 CLASSES = ("PURE", "CORNER", "WEAK", "OPEN")
@@ -61,25 +62,26 @@ class Row:
     seconds: float
 
 
-def pooled(specimen: Specimen) -> tuple[RegionStatistics, ...]:
-    """Region spectra as `mlatem.factorize` makes them."""
-    options = settings.Factorize()
+def pooled(specimen: Specimen) -> tuple[tuple[RegionStatistics, ...], int]:
+    """Region spectra as `mlatem.factorize` makes them, and phases that neighbours share."""
     source = TileSource.for_dictionary(specimen.counts, specimen.dictionary).kept_in_memory()
     statistics = statistics_pass(source)
     basis = low_rank(statistics, specimen.dictionary)
-    axes = basis.axes * basis.weights
-    plan = plan_regions(float(statistics.total.sum()), source.n_pixels, options)
-    centroids = centroids_pass(source, axes, plan)
-    search = plan_search(basis, specimen.dictionary, plan, source.shape)
-    shared, outliers = regions_pass(source, axes, centroids, plan, search, source.tiles)
-    return with_outliers(shared, outliers, search)
+    total = float(statistics.total.sum())
+    placed = place_regions(
+        source, basis, specimen.dictionary, settings.Factorize(), total_counts=total
+    )
+    shared, outliers = regions_pass(
+        source, placed.axes, placed.centroids, placed.plan, placed.search, source.tiles
+    )
+    return with_outliers(shared, outliers, placed.search), placed.n_coherent
 
 
 def measure(seed: int) -> Row:
     """One specimen from counts to class."""
     specimen = draw(seed)
     begun = time.process_time()
-    regions = pooled(specimen)
+    regions, _ = pooled(specimen)
     estimated = estimate_n_phases(regions, specimen.dictionary)
     solution = solve_compositions(regions, specimen.dictionary, specimen.n_phases)
     seconds = time.process_time() - begun
@@ -125,7 +127,7 @@ def different(first_seed: int, n_specimens: int, numbers: Sequence[int]) -> None
             kind = ("embedded", "grains")[seed % 2]
             counts = (100.0, 200.0, 500.0)[seed % 3]
             example = make_specimen(kind, "different", n_phases, counts, seed)
-            solution = solve_compositions(pooled(example), example.dictionary, n_phases)
+            solution = solve_compositions(pooled(example)[0], example.dictionary, n_phases)
             spectrum = solution.coefficient @ example.dictionary.columns
             found.append(matched(example.spectrum, spectrum)[1].mean())
             oracle.append(example.oracle_deg().mean())
@@ -137,6 +139,35 @@ def different(first_seed: int, n_specimens: int, numbers: Sequence[int]) -> None
             flush=True,
         )
     print(f"\nwithin two oracles: {good} of {total}")
+
+
+def numbers(first_seed: int, n_specimens: int) -> None:
+    """Only the number of phases, and of axes that neighbouring pixels share."""
+    errors, seconds = [], []
+    for seed in range(first_seed, first_seed + n_specimens):
+        specimen = draw(seed)
+        begun = time.process_time()
+        regions, n_coherent = pooled(specimen)
+        n_pooled = estimate_n_phases(regions, specimen.dictionary)
+        seconds.append(time.process_time() - begun)
+        found = np.array([n_pooled, n_coherent])
+        errors.append(found - specimen.n_phases)
+        if errors[-1].any():
+            counts = specimen.abundance.sum(axis=(0, 1))
+            share = ", ".join(f"{100 * part:.1f}" for part in np.sort(counts / counts.sum()))
+            print(
+                f"{seed} {specimen.kind} {specimen.relation}, {counts.sum() / 64**2:.0f} counts a "
+                f"pixel, {share} %: {specimen.n_phases} phases, {n_pooled} found, {n_coherent} "
+                "axes that neighbours share",
+                flush=True,
+            )
+    print("\n| | Right | Low by one | Low by more | High |")
+    print("|---|---|---|---|---|")
+    names = ("n_phases: auto", "axes that neighbours share")
+    for name, error in zip(names, np.transpose(errors), strict=True):
+        cells = [np.sum(error == 0), np.sum(error == -1), np.sum(error < -1), np.sum(error > 0)]
+        print(f"| {name} | {' | '.join(str(cell) for cell in cells)} |")
+    print(f"seconds of the processor: median {np.median(seconds):.2f}")
 
 
 def reached(coefficient: np.ndarray, opened, specimen: Specimen) -> tuple[np.ndarray, np.ndarray]:
@@ -198,7 +229,11 @@ def main() -> None:
     parser.add_argument(
         "--phases", type=int, nargs="+", default=range(2, 7), help="numbers of phases that differ"
     )
+    parser.add_argument("--number", action="store_true", help="only the number of phases")
     options = parser.parse_args()
+    if options.number:
+        numbers(options.first, options.specimens)
+        return
     if options.different:
         different(options.first, options.different, options.phases)
         return

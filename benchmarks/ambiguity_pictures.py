@@ -39,7 +39,7 @@ _COLORS = {"truth": "#22262B", "phases alone": "#E69F00", "phase embedded": "#00
 
 def picture(case: Specimen, path: Path) -> str:
     """Write one picture; the class comes back."""
-    regions = pooled(case)
+    regions, _ = pooled(case)
     solution = solve_compositions(regions, case.dictionary, case.n_phases)
     opened = solution.ambiguity
     columns = case.dictionary.columns

@@ -18,11 +18,10 @@ from mlatem.errors import InputError
 from mlatem.factorization import verdicts
 from mlatem.factorization.constraints import NamedPhases
 from mlatem.factorization.merge import merge
-from mlatem.factorization.outliers import plan_search, with_outliers
+from mlatem.factorization.outliers import with_outliers
 from mlatem.factorization.own_columns import OwnColumns
 from mlatem.factorization.prior_places import PhasePatterns, phase_patterns
 from mlatem.factorization.refinement import refine as refine_weights
-from mlatem.factorization.regions import PoolingPlan, plan_pooling
 from mlatem.factorization.solution import CompositionSolution
 from mlatem.factorization.solver import estimate_n_phases, solve_compositions
 from mlatem.io.detector_tables import with_detector_file
@@ -40,12 +39,12 @@ from mlatem.parallel import map_tiles
 from mlatem.passes import (
     TileSource,
     abundances_pass,
-    centroids_pass,
     refinement_pass,
     regions_pass,
     statistics_pass,
 )
 from mlatem.physics.own_columns import own_columns
+from mlatem.placement import place_regions
 
 
 def factorize(
@@ -166,16 +165,22 @@ def phases_of(
     if priors is not None:
         patterns = phase_patterns(priors, source.shape)
         named = named_phases(priors, dictionary, patterns)
-    axes = basis.axes * basis.weights
-    plan = plan_regions(total_counts, source.n_pixels, settings)
-    centroids = centroids_pass(source, axes, plan)
-    search = plan_search(basis, dictionary, plan, source.shape)
-    shared, outliers = regions_pass(source, axes, centroids, plan, search, source.tiles, patterns)
-    regions = with_outliers(shared, outliers, search)
+    placed = place_regions(source, basis, dictionary, settings, total_counts=total_counts)
+    shared, outliers = regions_pass(
+        source,
+        placed.axes,
+        placed.centroids,
+        placed.plan,
+        placed.search,
+        source.tiles,
+        patterns,
+    )
+    regions = with_outliers(shared, outliers, placed.search)
     solution = solve_phases(
         regions,
         dictionary,
         settings,
+        n_coherent=placed.n_coherent,
         own_columns=own_columns,
         named=named,
         threads=source.threads,
@@ -308,17 +313,12 @@ def with_geometry_of(priors: Priors | None, settings: _settings.Factorize) -> _s
     return settings.model_copy(update={"geometry": told})
 
 
-def plan_regions(total_counts: float, n_pixels: int, settings: _settings.Factorize) -> PoolingPlan:
-    """How the pixels of a map are pooled, from its counts in the window."""
-    n_phases = settings.n_phases if isinstance(settings.n_phases, int) else None
-    return plan_pooling(total_counts, n_pixels, n_phases=n_phases, options=settings)
-
-
 def solve_phases(
     regions: Sequence[RegionStatistics],
     dictionary: Dictionary,
     settings: _settings.Factorize,
     *,
+    n_coherent: int = 0,
     own_columns: OwnColumns | None = None,
     named: NamedPhases | None = None,
     threads: int = 1,
@@ -326,7 +326,7 @@ def solve_phases(
     """Compositions from pooled spectra, with the number of phases as the settings say.
 
     Where it is found automatically, there are at least as many as have names. Thinnings are solved
-    `threads` at a time.
+    `threads` at a time. `n_coherent`, what `place_regions` found, goes into the record.
 
     Raises
     ------
@@ -344,6 +344,7 @@ def solve_phases(
         regions,
         dictionary,
         n_phases,
+        n_coherent=n_coherent,
         options=settings,
         own_columns=own_columns,
         named=named,

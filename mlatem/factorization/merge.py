@@ -118,6 +118,7 @@ def _attrs(
         "reason": "; ".join(reason for reason in reasons if reason),
         "n_rounds": solution.n_rounds,
         "n_carried": solution.n_carried,
+        "n_coherent": solution.n_coherent,
         "spread_deg": [float(value) for value in solution.spread_deg],
         "line_factors": {name: list(values) for name, values in solution.line_factors.items()},
         "n_pixels_not_converged": n_unconverged,

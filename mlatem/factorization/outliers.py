@@ -22,7 +22,7 @@ from mlatem.errors import InputError
 from mlatem.factorization.regions import PoolingPlan, tile_regions
 from mlatem.kernels.pooling import project, sum_by_label
 from mlatem.kernels.smoothing import smooth
-from mlatem.model import Basis, Dictionary, RegionStatistics, SparseCounts
+from mlatem.model import Dictionary, RegionStatistics, SparseCounts
 
 #: A pixel of pure noise stands out with this probability, if scores were normal.
 _PIXEL_RATE = 1e-5
@@ -106,7 +106,8 @@ class OutlierSums:
 
 
 def plan_search(
-    basis: Basis,
+    axes: NDArray[np.float64],
+    weights: NDArray[np.float64],
     dictionary: Dictionary,
     plan: PoolingPlan,
     shape: tuple[int, int],
@@ -115,20 +116,23 @@ def plan_search(
 
     Parameters
     ----------
-    basis : Basis
+    axes : ndarray of shape (n_axes, n_energy)
+        Whitened and orthonormal.
+    weights : ndarray of shape (n_energy,)
+        By which channels are whitened.
     dictionary : Dictionary
     plan : PoolingPlan
     shape : tuple of int
         Rows and columns of the map.
     """
-    columns = dictionary.columns * basis.weights
+    columns = dictionary.columns * weights
     norm = np.linalg.norm(columns, axis=1, keepdims=True)
     columns = np.divide(columns, norm, out=np.zeros_like(columns), where=norm > 0)
     for _ in range(2):  # Twice is enough for orthogonality to rounding.
-        columns = columns - (columns @ basis.axes.T) @ basis.axes
+        columns = columns - (columns @ axes.T) @ axes
     _, singular, right = np.linalg.svd(columns, full_matrices=False)
     return OutlierSearch(
-        directions=right[singular > _RELATIVE_RANK] * basis.weights,
+        directions=right[singular > _RELATIVE_RANK] * weights,
         smoothing_px=plan.smoothing_px,
         block_px=max(_LEAST_BLOCK_PX, -(-max(shape) // _MAX_BLOCKS)),
         width=shape[1],

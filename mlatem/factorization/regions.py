@@ -44,11 +44,20 @@ class PoolingPlan:
     """Share of the pixels on which the centroids are placed."""
     n_thinnings: int
     seed: int
+    n_wide: int = 0
+    """Axes, the last ones, whose scores are averaged over more pixels."""
+    wide_px: float = 0.0
+    """Standard deviation of their Gaussian, if that is the wider one, pixels."""
+
+    @property
+    def widest_px(self) -> float:
+        """The wider of the Gaussians that are used, pixels."""
+        return max(self.smoothing_px, self.wide_px) if self.n_wide else self.smoothing_px
 
     @property
     def halo_px(self) -> int:
         """Pixels that are read around a tile, so that its smoothed scores do not depend on it."""
-        return int(np.ceil(_TRUNCATE * self.smoothing_px))
+        return int(np.ceil(_TRUNCATE * self.widest_px))
 
 
 @dataclass(frozen=True)
@@ -146,7 +155,7 @@ def tile_sample(
     sampled = _in_sample(counts.pixel[inner], plan.sample_share, plan.seed)
     features, weight = [], []
     for label_half, _ in _halves(counts, plan):
-        half_features, half_weight = _features(label_half, axes, plan.smoothing_px, shape)
+        half_features, half_weight = _features(label_half, axes, plan, shape)
         features.append(half_features[inner][sampled])
         weight.append(half_weight[inner][sampled])
     return ScoreSample(counts.pixel[inner][sampled], np.stack(features), np.stack(weight))
@@ -221,7 +230,7 @@ def tile_regions(
     sums: list[RegionStatistics] = []
     halves = zip(_halves(counts, plan), centroids, strict=True)
     for (label_half, sum_half), half_centroids in halves:
-        features, _ = _features(label_half, axes, plan.smoothing_px, shape)
+        features, _ = _features(label_half, axes, plan, shape)
         label = np.full(counts.n_pixels, -1, dtype=np.int32)
         label[inner] = nearest(features[inner], half_centroids)[0]
         if set_apart is not None:
@@ -281,16 +290,32 @@ def _halves(counts: SparseCounts, plan: PoolingPlan) -> Iterator[tuple[SparseCou
 def _features(
     counts: SparseCounts,
     axes: NDArray[np.float64],
-    smoothing_px: float,
+    plan: PoolingPlan,
     shape: tuple[int, int],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scores per count and counts of every pixel, both under the smoothing kernel.
+    """Scores per count, averaged, and counts of every pixel under the smoothing kernel.
 
-    With weights that are these counts, distances of scores per count are in units of the noise.
+    With weights that are these counts, distances of scores per count are in units of the noise,
+    but for the scores that are averaged more widely.
     """
     table = np.ascontiguousarray(np.asarray(axes, dtype=np.float64).T)
     linear = project(counts.pointer, counts.channel, counts.count, table)
     total = counts.pixel_totals().astype(np.float64)
+    n_narrow = len(axes) - plan.n_wide
+    features, weight = _per_count(linear[:, :n_narrow], total, plan.smoothing_px, shape)
+    if plan.n_wide:
+        wide, _ = _per_count(linear[:, n_narrow:], total, plan.widest_px, shape)
+        features = np.hstack([features, wide])
+    return features, weight
+
+
+def _per_count(
+    linear: NDArray[np.floating],
+    total: NDArray[np.float64],
+    smoothing_px: float,
+    shape: tuple[int, int],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scores per count, both under a Gaussian, and the counts under it."""
     if smoothing_px > 0:
         maps = np.column_stack([linear, total]).reshape(*shape, -1)
         sigma = (smoothing_px, smoothing_px, 0.0)

@@ -49,6 +49,9 @@ class CompositionSolution:
     """Shape (n_phases,); what a prior that is true costs at most, but once in a thousand."""
     places: NDArray[np.bool_] | None = None
     """Shape (n_patterns, n_phases); see `NamedPhases.places`, phases in the order given here."""
+    n_coherent: int = 0
+    """Axes above the noise that neighbouring pixels share, by which regions were placed; 0 where
+    they were not looked for."""
     line_factors: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """On the tabulated intensities of sub-shells, "Pt M5", fitted with the phases: the factor, its
     standard deviation from counts, and what the tables leave open of it."""

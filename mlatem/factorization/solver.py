@@ -74,6 +74,7 @@ def solve_compositions(
     dictionary: Dictionary,
     n_phases: int,
     *,
+    n_coherent: int = 0,
     options: settings.Factorize | None = None,
     own_columns: OwnColumns | None = None,
     named: NamedPhases | None = None,
@@ -87,6 +88,8 @@ def solve_compositions(
         One for each thinning, summed over all tiles.
     dictionary : Dictionary
     n_phases : int
+    n_coherent : int, optional
+        Axes that neighbouring pixels share, for the record.
     options : settings.Factorize, optional
     own_columns : callable, optional
         Columns of every phase for its composition. After a first solve with the dictionary's,
@@ -159,6 +162,7 @@ def solve_compositions(
         loss=np.array(answers[0].loss),
         spread_deg=np.degrees(alignment.spread([thinnings[0].spectrum(w) for w in weights])),
         n_carried=n_carried,
+        n_coherent=n_coherent,
         n_rounds=sum(len(answer.loss) for answer in answers),
         converged=n_failed == 0,
         reason=_reason(n_failed, len(answers), n_phases, options),

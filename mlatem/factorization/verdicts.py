@@ -54,11 +54,21 @@ def decisions(
         Decision(
             _STAGE,
             f"{solution.n_phases} {noun}",
-            reason,
+            f"{reason}{_unseen(solution)}",
             "column n_phases, factorize.n_phases",
         ),
         *decided,
         *_factors_decision(solution),
+    )
+
+
+def _unseen(solution: CompositionSolution) -> str:
+    """What to say where neighbouring pixels share more than the phases explain."""
+    if solution.n_coherent <= solution.n_phases:
+        return ""
+    return (
+        f"; neighbouring pixels share {solution.n_coherent} axes above the noise: the others are "
+        "phases too faint for the pooled spectra, or gradual changes such as of thickness"
     )
 
 

@@ -25,7 +25,17 @@ def whitening(data: PooledData) -> Array:
 
 
 def span_of_columns(data: PooledData) -> Array:
-    """Orthonormal basis of the whitened columns, as near to the columns themselves as can be.
+    """Orthonormal basis of the whitened columns, shape (n_energy, rank)."""
+    return orthonormal_columns((data.columns * whitening(data)).T)
+
+
+def orthonormal_columns(columns: Array) -> Array:
+    """Orthonormal basis of the span of columns, as near to the columns themselves as can be.
+
+    Parameters
+    ----------
+    columns : ndarray of shape (n_energy, n_columns)
+        Of any length; columns of zeros are left out.
 
     Returns
     -------
@@ -36,9 +46,8 @@ def span_of_columns(data: PooledData) -> Array:
     Symmetric orthogonalization (Loewdin 1950) keeps each axis with its element, so that the noise
     differs from axis to axis and not from one rotation of them to another.
     """
-    whitened = (data.columns * whitening(data)).T
-    norm = np.linalg.norm(whitened, axis=0)
-    left, singular, right = np.linalg.svd(whitened[:, norm > 0] / norm[norm > 0], False)
+    norm = np.linalg.norm(columns, axis=0)
+    left, singular, right = np.linalg.svd(columns[:, norm > 0] / norm[norm > 0], False)
     kept = singular > _RELATIVE_RANK * singular[0]
     return left @ right if kept.all() else left[:, kept]
 

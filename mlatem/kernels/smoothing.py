@@ -36,10 +36,16 @@ def smooth(
     """
     if sigma_px <= 0:
         return values, variance
+    weight = gaussian(sigma_px).astype(np.float32)
+    return _both_ways(values, shape, weight), _both_ways(variance, shape, weight**2)
+
+
+def gaussian(sigma_px: float) -> NDArray[np.float64]:
+    """Weights along one direction, an odd number of them, that add up to one."""
     radius = int(np.ceil(TRUNCATE * sigma_px))
     weight = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma_px) ** 2)
-    weight = (weight / weight.sum()).astype(np.float32)
-    return _both_ways(values, shape, weight), _both_ways(variance, shape, weight**2)
+    normalized: NDArray[np.float64] = weight / weight.sum()
+    return normalized
 
 
 def _both_ways(

@@ -10,7 +10,13 @@ from mlatem.passes.phases import (
 )
 from mlatem.passes.rare_phases import places_pass, rare_pass
 from mlatem.passes.source import Progress, TileSource
-from mlatem.passes.sums import block_sums_pass, scores_pass, statistics_pass, sum_spectrum_pass
+from mlatem.passes.sums import (
+    block_sums_pass,
+    coherence_pass,
+    scores_pass,
+    statistics_pass,
+    sum_spectrum_pass,
+)
 
 __all__ = [
     "Progress",
@@ -19,6 +25,7 @@ __all__ = [
     "abundances_pass",
     "block_sums_pass",
     "centroids_pass",
+    "coherence_pass",
     "places_pass",
     "rare_pass",
     "refinement_pass",

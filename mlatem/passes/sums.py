@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mlatem.denoising.moments import add_tile, moment_times, tile_statistics, tile_totals
 from mlatem.denoising.scores import scores
+from mlatem.factorization.coherence import HALO_PX, Coherence, tile_coherence
 from mlatem.model import Basis, SparseCounts, StreamedMoment, TileStatistics
 from mlatem.parallel import in_a_loop
 from mlatem.passes.source import TileSource, over
@@ -127,4 +128,25 @@ def block_sums_pass(source: TileSource, block_px: int) -> NDArray[np.float32]:
 
     for rows, columns, sums in over(source, source.tiles, blocks):
         total[rows, columns] += sums
+    return total
+
+
+def coherence_pass(source: TileSource, axes: NDArray[np.float64]) -> Coherence:
+    """Sums over the pairs of neighbouring pixels of the whole map.
+
+    Parameters
+    ----------
+    source : TileSource
+    axes : ndarray of shape (n_axes, n_energy)
+        See `mlatem.factorization.coherence.tile_coherence`.
+    """
+
+    def of_tile(tile: Tile) -> Coherence:
+        outer = tile.padded(HALO_PX, source.shape)
+        counts = source.load(outer)
+        return tile_coherence(counts, axes, shape=outer.shape, core=tile.within(outer))
+
+    total = Coherence.zero(len(axes))
+    for part in over(source, source.tiles, of_tile):
+        total = total + part
     return total

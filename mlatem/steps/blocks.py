@@ -15,12 +15,7 @@ from mlatem import settings as _settings
 from mlatem.errors import ConfigError, StoreError
 from mlatem.factorization.abundances import DominantSums, OtherAbundances, PixelAbundances
 from mlatem.factorization.merge import merge as merge_tiles
-from mlatem.factorization.outliers import (
-    OutlierSearch,
-    OutlierSums,
-    plan_search,
-    with_outliers,
-)
+from mlatem.factorization.outliers import OutlierSearch, OutlierSums, with_outliers
 from mlatem.factorization.prior_places import phase_patterns
 from mlatem.factorization.regions import PoolingPlan, add_regions
 from mlatem.io.arrays import load_arrays, save_arrays
@@ -34,10 +29,11 @@ from mlatem.passes import (
     TileAbundances,
     TileSource,
     abundances_pass,
-    centroids_pass,
     regions_pass,
 )
 from mlatem.physics.own_columns import own_columns
+from mlatem.placement import Placement
+from mlatem.placement import place_regions as place
 from mlatem.steps.compositions import Compositions, load_compositions, save_compositions
 from mlatem.steps.inputs import (
     Path_,
@@ -79,16 +75,22 @@ def place_regions(
     image, _ = open_source(store)
     dictionary = api.edxs_dictionary(image, load_calibration(calibration), edxs=edxs)
     basis, total_counts = load_lowrank(lowrank, dictionary)
-    axes = basis.axes * basis.weights
-    source = _source(store, dictionary.first_channel, axes.shape[1], threads)
-    plan = api.plan_regions(total_counts, source.n_pixels, settings)
-    search = plan_search(basis, dictionary, plan, source.shape)
+    source = _source(store, dictionary.first_channel, basis.energy.size, threads)
     with progress("place regions") as advance:
-        centroids = centroids_pass(_with_progress(source, advance), axes, plan)
-    arrays = {"axes": axes, "centroids": centroids, "directions": search.directions}
+        watched = _with_progress(source, advance)
+        placed = place(watched, basis, dictionary, settings, total_counts=total_counts)
+    search = placed.search
     described = {f.name: getattr(search, f.name) for f in fields(search) if f.name != "directions"}
-    attrs = {"plan": asdict(plan), "search": described, "first_channel": source.channels.start}
-    save_arrays(regions, arrays, attrs)
+    save_arrays(
+        regions,
+        {"axes": placed.axes, "centroids": placed.centroids, "directions": search.directions},
+        {
+            "plan": asdict(placed.plan),
+            "search": described,
+            "n_coherent": placed.n_coherent,
+            "first_channel": source.channels.start,
+        },
+    )
 
 
 def pool_regions(
@@ -115,14 +117,15 @@ def pool_regions(
     threads : int, optional
         Tiles worked on at a time.
     """
-    first_channel, arrays, plan, search = _load_regions(regions)
-    axes, centroids = arrays["axes"], arrays["centroids"]
-    source = _source(store, first_channel, axes.shape[1], threads)
+    first_channel, placed = _load_regions(regions)
+    source = _source(store, first_channel, placed.axes.shape[1], threads)
     tiles = tiles_of_block(source.tiles, block)
     patterns = None if priors is None else phase_patterns(priors, source.shape)
     with progress("pool regions") as advance:
         watched = _with_progress(source, advance)
-        parts, outliers = regions_pass(watched, axes, centroids, plan, search, tiles, patterns)
+        parts, outliers = regions_pass(
+            watched, placed.axes, placed.centroids, placed.plan, placed.search, tiles, patterns
+        )
     save_arrays(
         sums,
         {
@@ -184,15 +187,20 @@ def solve_compositions(
         patterns = phase_patterns(priors, image.counts.shape[:2])
         named = api.named_phases(priors, dictionary, patterns)
     n_patterns = 1 if patterns is None else patterns.n_patterns
-    _, _, _, search = _load_regions(regions)
+    _, placed = _load_regions(regions)
     pooled, outliers = _load_sums(sums[0], dictionary, n_patterns)
     for path in sums[1:]:
         part, apart = _load_sums(path, dictionary, n_patterns)
         pooled, outliers = add_regions(pooled, part), outliers + apart
     own = own_columns(dictionary, known, edxs)
-    all_regions = with_outliers(pooled, outliers, search)
     solution = api.solve_phases(
-        all_regions, dictionary, settings, own_columns=own, named=named, threads=threads
+        with_outliers(pooled, outliers, placed.search),
+        dictionary,
+        settings,
+        n_coherent=placed.n_coherent,
+        own_columns=own,
+        named=named,
+        threads=threads,
     )
     save_compositions(
         compositions,
@@ -320,14 +328,17 @@ def _with_progress(source: TileSource, advance: Progress | None) -> TileSource:
     return replace(source, progress=advance)
 
 
-def _load_regions(
-    path: Path_,
-) -> tuple[int, dict[str, NDArray[Any]], PoolingPlan, OutlierSearch]:
+def _load_regions(path: Path_) -> tuple[int, Placement]:
     arrays, attrs = load_arrays(path)
     with content_of(path, "a plan of regions", "place_regions"):
-        search = OutlierSearch(arrays.pop("directions"), **attrs["search"])
-        arrays = {name: arrays[name] for name in ("axes", "centroids")}
-        return attrs["first_channel"], arrays, PoolingPlan(**attrs["plan"]), search
+        placed = Placement(
+            arrays["axes"],
+            arrays["centroids"],
+            PoolingPlan(**attrs["plan"]),
+            OutlierSearch(arrays["directions"], **attrs["search"]),
+            attrs["n_coherent"],
+        )
+        return attrs["first_channel"], placed
 
 
 def _load_sums(

@@ -31,7 +31,7 @@ def pooled(dense, dictionary, basis, tile_shape=(64, 64), reverse=False, threads
     source = TileSource.for_dictionary(dense, dictionary, tile_shape=tile_shape, threads=threads)
     options = settings.Factorize(n_thinnings=2)
     plan = plan_pooling(float(dense.sum()), basis.n_pixels, options=options)
-    search = plan_search(basis, dictionary, plan, source.shape)
+    search = plan_search(basis.axes, basis.weights, dictionary, plan, source.shape)
     axes = basis.axes * basis.weights
     tiles = source.tiles[::-1] if reverse else source.tiles
     centroids = centroids_pass(source, axes, plan)
@@ -82,7 +82,7 @@ def test_noise_gets_none(make_specimen, seed):
     source = TileSource.for_dictionary(example.counts, example.dictionary)
     basis = low_rank(statistics_pass(source), example.dictionary)
     plan = plan_pooling(float(example.counts.sum()), basis.n_pixels)
-    search = plan_search(basis, example.dictionary, plan, source.shape)
+    search = plan_search(basis.axes, basis.weights, example.dictionary, plan, source.shape)
     axes = basis.axes * basis.weights
     centroids = centroids_pass(source, axes, plan)
     shared, outliers = regions_pass(source, axes, centroids, plan, search, source.tiles)
