@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         reconstruct,
         refine,
     )
+    from mlatem.io.datasets import load_dataset as load  # noqa: F401
     from mlatem.io.export import to_hyperspy  # noqa: F401
     from mlatem.io.factor_tables import read_factor_table as read_factors  # noqa: F401
     from mlatem.io.read import read  # noqa: F401
@@ -47,6 +48,7 @@ _HOMES = {
     "factorize": ("mlatem.api", "factorize"),
     "find_rare_phases": ("mlatem.api", "find_rare_phases"),
     "identify": ("mlatem.api", "identify"),
+    "load": ("mlatem.io.datasets", "load_dataset"),
     "mass_thickness": ("mlatem.api", "mass_thickness"),
     "open": ("mlatem.io.store", "open_store"),
     "other_answer": ("mlatem.api", "other_answer"),

@@ -276,7 +276,7 @@ def _digest(settings: _settings.Settings) -> str:
 
 def _further_inputs(row: DatasetRow, settings: _settings.Settings) -> dict[str, str]:
     """SHA-256 of what was read beside the raw files, by name."""
-    named = (row.k_factors, row.priors, settings.edxs.detector.efficiency_file)
+    named = (row.mask, row.k_factors, row.priors, settings.edxs.detector.efficiency_file)
     return {name: sha256_of_file(name) for name in named if name and Path(name).is_file()}
 
 

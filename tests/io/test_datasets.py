@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import mlatem
 from mlatem.errors import InputError, StoreError
 from mlatem.io.datasets import load_dataset, save_dataset
 
@@ -43,7 +44,7 @@ def test_one_file_holds_the_same_as_a_folder(dataset, tmp_path):
         first = path.read_bytes()
         save_dataset(dataset, path)
     save_dataset(dataset, tmp_path / "maps.zarr")
-    xr.testing.assert_identical(load_dataset(path), load_dataset(tmp_path / "maps.zarr"))
+    xr.testing.assert_identical(mlatem.load(path), load_dataset(tmp_path / "maps.zarr"))
     assert path.read_bytes() == first
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
