@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-from virtual_slurm import VirtualSlurm, wait_until
+from virtual_slurm import VirtualSlurm
 
 ROOT = Path(__file__).resolve().parents[2]
 #: A cluster of this machine answers at once; one of a computing centre must not be asked so often.
 QUICK = ("--slurm-init-seconds-before-status-checks=1", "--seconds-between-status-checks=1")
+
+SETTINGS = "factorize: {n_thinnings: 1}\n"
 
 
 @dataclass
@@ -25,16 +26,16 @@ class CampaignOnCluster:
     slurm: VirtualSlurm
     environment: dict[str, str]
 
-    def start(self, *options: str) -> subprocess.Popen[str]:
-        """Begin a run by the command that the documentation names."""
+    def start(self, *options: str, out: str = "run.out") -> subprocess.Popen[str]:
+        """Begin a run by the command that the documentation names, and keep what it prints."""
         command = [str(Path(sys.executable).with_name("snakemake")), "--profile", "slurm"]
-        with (self.folder / "run.out").open("w") as out:
+        with (self.folder / out).open("w") as file:
             return subprocess.Popen(
                 [*command, "--directory", str(self.folder), *QUICK, "--latency-wait=15", *options],
                 cwd=ROOT,
                 env=self.environment,
-                stdout=out,
-                stderr=out,
+                stdout=file,
+                stderr=file,
                 text=True,
                 start_new_session=True,
             )
@@ -45,29 +46,31 @@ class CampaignOnCluster:
         assert status == 0, self.printed()[-6000:]
         return self.printed()
 
-    def printed(self) -> str:
+    def printed(self, out: str = "run.out") -> str:
         """What the last run printed so far."""
-        return (self.folder / "run.out").read_text()
+        return (self.folder / out).read_text()
 
-    def table(self, dataset: str) -> pd.DataFrame:
-        """Compositions of the phases of a dataset."""
-        return pd.read_csv(self.folder / "results" / dataset / "phases.csv")
+    def results(self, dataset: str) -> Path:
+        """Folder of the results of a dataset."""
+        return self.folder / "results" / dataset
 
-    def process_of(self, dataset: str, step: str, *, seconds: float = 300) -> int:
-        """Number of the process that works on a step, as soon as there is one."""
-        log = (self.folder / "logs" / dataset / f"{step}.log").resolve()
-        found: list[int] = []
+    def job_of(self, dataset: str) -> str:
+        """Number of the waiting or running job of SLURM that works on a dataset."""
+        (number,) = (job[0] for job in self.slurm.jobs() if job[3].endswith(f"_{dataset}"))
+        return number
 
-        def is_there() -> bool:
-            found[:] = writers_of(log)
-            return bool(found)
-
-        wait_until(is_there, seconds, f"{step} of {dataset}")
-        return found[0]
+    def processes_of(self, dataset: str, step: str) -> list[int]:
+        """Numbers of the processes that work on a step."""
+        return writers_of((self.folder / "logs" / dataset / f"{step}.log").resolve())
 
 
 def new_campaign(
-    folder: Path, raw: Path, names: Iterable[str], slurm: VirtualSlurm, settings: Path
+    folder: Path,
+    raw: Path,
+    names: Iterable[str],
+    slurm: VirtualSlurm,
+    profiles: Path,
+    settings: str = "",
 ) -> CampaignOnCluster:
     """A campaign of copies of one small map.
 
@@ -80,15 +83,17 @@ def new_campaign(
     names : iterable of str
         Of the datasets.
     slurm : VirtualSlurm
-    settings : Path
+    profiles : Path
         Folder of the user's settings, with the profile.
+    settings : str, optional
+        Further ones of the campaign, as YAML.
     """
     (folder / "config").mkdir(parents=True)
-    (folder / "config" / "config.yaml").write_text("factorize:\n  n_thinnings: 1\n")
+    (folder / "config" / "config.yaml").write_text(SETTINGS + settings)
     rows = [f"{name}\t{raw}\tO,Si,Ti,Fe\t3\t40\n" for name in names]
     head = "dataset\tpath\telements\tn_phases\tthickness_nm\n"
     (folder / "config" / "datasets.tsv").write_text(head + "".join(rows))
-    environment = {**slurm.environment, "XDG_CONFIG_HOME": str(settings)}
+    environment = {**slurm.environment, "XDG_CONFIG_HOME": str(profiles)}
     return CampaignOnCluster(folder, slurm, environment)
 
 

@@ -59,8 +59,8 @@ def make_campaign(
     """Makes campaigns of datasets that are named."""
     numbers = itertools.count()
 
-    def make(*names: str) -> CampaignOnCluster:
+    def make(*names: str, settings: str = "", raw: Path = raw) -> CampaignOnCluster:
         folder = tmp_path_factory.mktemp("campaigns") / f"campaign{next(numbers)}"
-        return new_campaign(folder, raw, names, slurm, settings_of_user)
+        return new_campaign(folder, raw, names, slurm, settings_of_user, settings)
 
     return make

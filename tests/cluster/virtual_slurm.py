@@ -147,9 +147,21 @@ class VirtualSlurm:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
+    def suspend(self, job: str) -> None:
+        """Stop all processes of a job; what cancels the job wakes them up first."""
+        self.run("scontrol", "suspend", job).check_returncode()
+
+    def resume(self, job: str) -> None:
+        """Let a job that was suspended go on."""
+        self.run("scontrol", "resume", job).check_returncode()
+
     def states(self) -> set[str]:
         """States of the nodes."""
         return set(self.run("sinfo", "-hN", "-o", "%T").stdout.split())
+
+    def state_of(self, node: str) -> str:
+        """State of one node."""
+        return self.run("sinfo", "-hN", "-n", node, "-o", "%T").stdout.strip()
 
     def jobs(self, *options: str) -> list[list[str]]:
         """Waiting and running jobs: number, state, node, comment (the rule and its wildcards)."""
@@ -215,7 +227,9 @@ def cluster(folder: Path, **options: int) -> Iterator[VirtualSlurm]:
         found.stop()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+def wait_until(
+    condition: Callable[[], bool], seconds: float, what: str, *, every_s: float = 0.2
+) -> None:
     """Wait for a condition.
 
     Raises
@@ -226,7 +240,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {seconds:g} s")
-        time.sleep(0.1)
+        time.sleep(every_s)
 
 
 def _free_ports(number: int) -> list[int]:
