@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from threadpoolctl import threadpool_limits
 
 from mlatem.errors import InputError
-from mlatem.workers import current_workers
+from mlatem.workers import current_workers, pickled
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -79,11 +79,12 @@ def map_tiles(
     result
     """
     n_workers, workers = n_threads(threads), current_workers()
+    portable = None if workers is None or len(tiles) <= 1 else pickled(function)
     with single_threaded_blas():
-        if workers is None or len(tiles) <= 1:
+        if workers is None or portable is None:
             results = _here(function, tiles, n_workers)
         else:
-            results = workers.map(function, tiles)
+            results = workers.map(portable, tiles)
         for done in range(1, len(tiles) + 1):
             result = next(results)
             if progress is not None:

@@ -134,6 +134,10 @@ GROUPED = ("calibrate", "denoise", "factorize", "find_rare_phases", "quantify", 
 _WHOLE = "analyse"
 _STAGES = ("convert", *GROUPED)
 
+#: A process beside that of the job, in which tiles are worked on: its libraries, and matrices of
+#: tiles that wait.
+_PROCESS_MB, _PROCESS_MATRICES = 240.0, 3.0
+
 #: Rules whose need is known.
 RULES = (*_NEEDS, _WHOLE)
 
@@ -199,6 +203,31 @@ def part_runtime_min(
     total = start + sum(one - start + _FURTHER_MINUTES for one in minutes)
     wanted = math.ceil(total * _MORE_TIME ** (attempt - 1))
     return min(wanted, limit_min or wanted)
+
+
+def processes_mb(rule: str, extent: Extent, n_processes: int) -> int:
+    """What a job needs on top where its tiles are worked on by processes, MB.
+
+    The tiles themselves and the counts that are kept take no more than on threads.
+
+    Parameters
+    ----------
+    rule, extent
+        As for `memory_mb`.
+    n_processes : int
+        Started by the job; 1 is none beside its own.
+
+    Raises
+    ------
+    InputError
+        If the rule is not known.
+    """
+    needs = [_needs_of(stage) for stage in (_STAGES if rule == _WHOLE else (rule,))]
+    if n_processes == 1 or not any(one.tiles or one.matrices for one in needs):
+        return 0
+    matrices = _PROCESS_MATRICES if any(one.matrices for one in needs) else 0.0
+    each = _PROCESS_MB + matrices * extent.matrix_mb
+    return math.ceil(_MARGIN * n_processes * each)
 
 
 def work_mb(rule: str, extent: Extent, threads: int = 1) -> float:

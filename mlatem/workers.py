@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import pickle
 import sys
 import time
 from collections import deque
@@ -14,18 +15,18 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any
+
+import cloudpickle
 
 from mlatem import worker_task
-from mlatem.errors import InputError, WorkerError
-
-T = TypeVar("T")
-R = TypeVar("R")
+from mlatem.errors import WorkerError
 
 THREADS, PROCESSES = "threads", "processes"
 #: Tiles that run or wait for each thread of a worker: none has to wait for the next one.
 TILES_AHEAD = 2
-#: What goes to every worker with a function: the arrays of a model, not the counts of a map.
+#: What goes to every worker with a function, at most: the arrays of a model, not the counts of a
+#: large map.
 LIMIT_BYTES = 256 * 2**20
 #: Seconds in which a scheduler answers.
 CONNECT_S = 30.0
@@ -97,18 +98,15 @@ class Workers:
         """Processes among which the memory of this machine is shared."""
         return self.n_workers if self.dask == PROCESSES else 1
 
-    def map(self, function: Callable[[T], R], tiles: Sequence[T]) -> Iterator[R]:
-        """Results of `function` for every tile, in their order; few are in flight at a time.
+    def map(self, pickled: bytes, tiles: Sequence[Any]) -> Iterator[Any]:
+        """Results of a pickled function for every tile, in their order; few are in flight.
 
         Raises
         ------
-        InputError
-            If the function holds what cannot go to another process, or too much of it.
         WorkerError
             If the workers cannot be reached, or are lost.
         """
         client = self._connected()
-        pickled = _pickled(function)
         digest = hashlib.sha256(pickled).hexdigest()
         # A task of its own: it goes to each worker once, and is there again if one is lost.
         shared = client.submit(bytes, pickled, key=f"mlatem-function-{digest}")
@@ -188,6 +186,7 @@ class Workers:
             import dask
 
             self._opened.enter_context(dask.config.set(_QUIET))
+            self._opened.enter_context(_only_errors("distributed"))
             if self.dask == PROCESSES:
                 self._client = self._start(distributed)
             else:
@@ -206,8 +205,8 @@ class Workers:
             threads_per_worker=1,
             processes=True,
             memory_limit=0,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
+            dashboard_address=":0",
+            scheduler_kwargs={"dashboard": False},
         )
         enter(cluster)
         client = distributed.Client(cluster, set_as_default=False)
@@ -258,31 +257,36 @@ def _check_versions(client: Any, name: str) -> None:
             )
 
 
-def _pickled(function: Callable[..., Any]) -> bytes:
-    """A function with what it refers to.
+def pickled(function: Callable[..., Any]) -> bytes | None:
+    """A function with what it refers to; None where that stays here, with a warning that says why.
 
-    Raises
-    ------
-    InputError
+    Counts of some files cannot go to another process, and those that are in memory are not sent
+    where they are large: processes read a store themselves.
     """
-    import pickle
-
-    import cloudpickle
-
     buffers: list[pickle.PickleBuffer] = []
-    mend = "convert them (mlatem.convert) and open the store, or work on threads"
     try:
         # What is too large is seen before it is copied.
-        pickled = cloudpickle.dumps(function, protocol=5, buffer_callback=buffers.append)
-        size = len(pickled) + sum(buffer.raw().nbytes for buffer in buffers)
+        whole = cloudpickle.dumps(function, protocol=5, buffer_callback=buffers.append)
+        size = len(whole) + sum(buffer.raw().nbytes for buffer in buffers)
         if size <= LIMIT_BYTES:
             return bytes(cloudpickle.dumps(function))
+        reason = f"each process would get {size / 1e6:.0f} MB of arrays that are in memory"
     except (TypeError, pickle.PicklingError, BufferError) as error:
-        raise InputError(f"these counts cannot go to other processes ({error}): {mend}") from error
-    raise InputError(
-        f"each process would get {size / 1e6:.0f} MB of counts that are in memory, more than "
-        f"{LIMIT_BYTES / 1e6:.0f}: {mend}"
-    )
+        reason = f"what they read cannot go to other processes ({error})"
+    _logger.warning("tiles are worked on in this process: %s; a store can be spread", reason)
+    return None
+
+
+@contextmanager
+def _only_errors(name: str) -> Iterator[None]:
+    """Keep what a library tells of its inner life out of the log of a job."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextmanager

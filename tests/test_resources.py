@@ -20,6 +20,7 @@ from mlatem.resources import (
     memory_mb,
     part_memory_mb,
     part_runtime_min,
+    processes_mb,
     runtime_min,
 )
 from mlatem.settings import Settings
@@ -66,6 +67,20 @@ def test_no_job_asks_for_more_time_than_there_is(extent, attempt, limit):
 def test_what_a_step_keeps_of_the_counts_is_bounded(extent):
     """However large the map: the passes keep one GiB, and 16 bytes a pixel beside."""
     assert extent.resident_mb - 16 * extent.megapixels <= 2**30 / 1e6 + 1
+
+
+@PATIENT
+@given(extent=extents, n_processes=st.integers(2, 64))
+def test_processes_need_their_libraries_and_matrices_on_top(extent, n_processes):
+    one = processes_mb("find_rare_phases", extent, n_processes) / n_processes
+    assert 200 < one < 400
+    more = processes_mb("denoise", extent, n_processes) / n_processes
+    assert more - one == pytest.approx(1.2 * 3 * extent.matrix_mb, abs=2)
+    assert processes_mb("analyse", extent, n_processes) == processes_mb(
+        "denoise", extent, n_processes
+    )
+    assert processes_mb("quantify", extent, n_processes) == 0
+    assert processes_mb("denoise", extent, 1) == 0
 
 
 def test_tiles_are_bounded_by_the_map_and_the_threads():

@@ -22,7 +22,7 @@ import mlatem
 from mlatem import settings, worker_task, workers
 from mlatem.errors import ConfigError, InputError, WorkerError
 from mlatem.parallel import map_tiles
-from mlatem.passes import TileSource, statistics_pass
+from mlatem.passes import TileSource, statistics_pass, sum_spectrum_pass
 from mlatem.physics.dictionary import edxs_dictionary
 from mlatem.tiling import Tile, plan_tiles
 from mlatem.workers import TILES_AHEAD, spread_over
@@ -210,18 +210,27 @@ class ReadsOnRecord:
         return open_source(self.store)[0].counts[key]
 
 
-def test_counts_in_memory_that_are_too_large_for_every_process(processes, monkeypatch):
+@pytest.mark.parametrize("why", ["MB of arrays that are in memory", "cannot go to other processes"])
+def test_what_cannot_be_sent_is_worked_on_here(processes, monkeypatch, caplog, why):
     monkeypatch.setattr(workers, "LIMIT_BYTES", 10_000)
-    source = TileSource(np.zeros((40, 40, 20), np.uint8), slice(0, 20), tile_shape=(8, 8))
-    with pytest.raises(InputError, match=r"would get 0 MB of counts .* open the store, or work on"):
-        statistics_pass(source)
+    values = np.arange(40 * 40 * 20).reshape(40, 40, 20) % 3
+    counts = Locked(values) if why.startswith("cannot") else values
+    total = sum_spectrum_pass(TileSource(counts, slice(0, 20), tile_shape=(8, 8)))
+    np.testing.assert_array_equal(total, values.sum(axis=(0, 1)))
+    assert "tiles are worked on in this process: " in caplog.text
+    assert why in caplog.text
 
 
-def test_counts_that_cannot_be_pickled(processes):
-    counts = ReadsOnRecord(Path(), Path())
-    counts.lock = Lock()
-    with pytest.raises(InputError, match="cannot go to other processes"):
-        statistics_pass(TileSource(counts, slice(0, 20), tile_shape=(8, 8)))
+class Locked:
+    """Counts of a file that only one thread may read at a time."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values, self.lock = values, Lock()
+        self.shape, self.ndim = values.shape, values.ndim
+
+    def __getitem__(self, key):
+        with self.lock:
+            return self.values[key]
 
 
 def test_a_worker_that_is_killed_is_replaced(dask, tmp_path):

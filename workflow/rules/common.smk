@@ -95,6 +95,8 @@ def memory(stage):
     def mem_mb(wildcards, threads, attempt):
         extent = CAMPAIGN.extent(wildcards.dataset)
         wanted = resources.memory_mb(stage, extent, threads, attempt)
+        if CAMPAIGN.settings.workflow.dask == "processes":
+            wanted += resources.processes_mb(stage, extent, threads)
         return min(wanted, CAMPAIGN.settings.workflow.max_memory_mb or wanted)
 
     return mem_mb
