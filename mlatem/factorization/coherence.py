@@ -197,7 +197,7 @@ def noise_edge(shape: tuple[int, int], n_pixels: int, n_axes: int) -> float:
 
 
 def region_axes(basis: Basis, found: CoherentAxes) -> tuple[Array, int]:
-    """Axes of a map for the placing of regions, of which neighbours may show more than pixels do.
+    """Axes of a map for the placing of regions.
 
     Parameters
     ----------
@@ -208,22 +208,20 @@ def region_axes(basis: Basis, found: CoherentAxes) -> tuple[Array, int]:
     Returns
     -------
     axes : ndarray of shape (n_axes, n_energy)
-        Whitened and orthonormal: the mean spectrum, as many of the coherent axes as single pixels
-        show, then, where these show more, the directions of the basis farthest from them, then its
-        axes outside of the dictionary's span, last the coherent axes that only neighbours show.
+        Whitened and orthonormal. Those of the basis, unless neighbours share more than single
+        pixels show in the dictionary's span: then the mean spectrum, as many of the coherent axes
+        as single pixels show, the basis's axes outside of the span, last the other coherent axes.
     n_hidden : int
         How many only neighbours show.
     """
-    mean, inside = basis.axes[:1], basis.in_span
-    outside, single = basis.axes[~inside], basis.axes[inside][1:]
-    nearest_mean = np.argsort(-np.abs(found.axes @ mean[0]), kind="stable")[:1]
+    n_shown = int(np.count_nonzero(basis.in_span))
+    if found.n_phases <= n_shown:
+        return basis.axes, 0
+    mean, outside = basis.axes[:1], basis.axes[~basis.in_span]
+    nearest_mean = int(np.argmax(np.abs(found.axes @ mean[0])))
     coherent = _orthonormal(np.delete(found.axes, nearest_mean, axis=0), mean)
-    left_out = np.linalg.norm(single - (single @ coherent.T) @ coherent, axis=1)
-    n_others = max(len(single) - len(coherent), 0)
-    farthest = np.sort(np.argsort(-left_out, kind="stable")[:n_others])
-    others = _orthonormal(single[farthest], np.vstack([mean, coherent]))
-    shown, hidden = np.split(coherent, [len(single)])
-    return np.vstack([mean, shown, others, outside, hidden]), len(hidden)
+    shown, hidden = np.split(coherent, [n_shown - 1])
+    return np.vstack([mean, shown, outside, hidden]), len(hidden)
 
 
 def _orthonormal(axes: Array, off: Array) -> Array:

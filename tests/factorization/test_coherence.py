@@ -149,14 +149,15 @@ def test_sums_merge_with_an_identity_and_refuse_other_axes():
         some + Coherence.zero(2)
 
 
-def test_axes_of_single_pixels_stay_where_neighbours_show_fewer(make_specimen):
-    example = make_specimen(3, 100.0, size=24)
-    basis = basis_of(example.counts, example.dictionary)
-    nothing = coherent_axes(Coherence.zero(4), np.zeros((4, basis.energy.size)), (24, 24))
+def test_axes_of_single_pixels_stay_where_neighbours_show_no_more(make_specimen):
+    example = make_specimen(3, 100.0, size=40)
+    basis, found = found_in(example.counts, example.dictionary)
+    assert basis.rank == found.n_phases == 3
+    nothing = coherent_axes(Coherence.zero(4), np.zeros((4, basis.energy.size)), (40, 40))
     assert nothing.n_phases == 0
-    axes, n_hidden = region_axes(basis, nothing)
-    assert n_hidden == 0
-    np.testing.assert_allclose(axes, basis.axes, atol=1e-10)
+    for shared in (found, nothing):
+        axes, n_hidden = region_axes(basis, shared)
+        assert n_hidden == 0 and np.array_equal(axes, basis.axes)
 
 
 def test_regions_of_a_weak_phase_differ_from_the_others(make_specimen):
