@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,12 @@ from mlatem.denoising.held_out import (
     raw_products,
 )
 from mlatem.denoising.rank import low_rank
-from mlatem.denoising.smoothing import smooth_scores
+from mlatem.io.score_maps import Maps, Scratch
 from mlatem.model import Basis, Dictionary, SparseCounts, thin
 from mlatem.model.counts import split_counts
 from mlatem.parallel import map_tiles
 from mlatem.passes import TileSource, scores_pass, statistics_pass
+from mlatem.score_maps import smooth_scores
 from mlatem.tiling import Tile, plan_tiles
 
 #: The methods of `held_out_check`, in this order.
@@ -32,7 +34,12 @@ _SEED = 0
 
 
 def held_out_check(
-    source: TileSource, dictionary: Dictionary, options: settings.Denoise
+    source: TileSource,
+    dictionary: Dictionary,
+    options: settings.Denoise,
+    *,
+    guide: NDArray[np.floating] | None = None,
+    maps: Maps | None = None,
 ) -> HeldOutSums:
     """Errors of all methods on halves of the photons.
 
@@ -41,6 +48,10 @@ def held_out_check(
     source : TileSource
     dictionary : Dictionary
     options : settings.Denoise
+    guide : ndarray of shape (ny, nx), optional
+        As in `smooth_scores`.
+    maps : Maps, optional
+        Where scores are put meanwhile.
 
     Returns
     -------
@@ -56,14 +67,23 @@ def held_out_check(
     statistics = statistics_pass(source, first_half)
     basis = low_rank(statistics, dictionary, options)
     del statistics  # the largest of all arrays here
-    raw = scores_pass(source, basis, first_half)
-    smoothed = smooth_scores(raw, basis, spatial=options.spatial).scores
+    scratch = Scratch(maps or Maps())
+    raw = scratch.create("scores", (*source.shape, basis.rank), np.float32)
+    raw = scores_pass(source, basis, first_half, into=raw)
+    smoothed = smooth_scores(
+        raw,
+        basis,
+        spatial=options.spatial,
+        guide=guide,
+        maps=scratch,
+        threads=source.threads,
+    ).scores
     del raw
     return _compared(source, basis, smoothed, options)
 
 
 def _compared(
-    source: TileSource, basis: Basis, smoothed: NDArray[np.float32], options: settings.Denoise
+    source: TileSource, basis: Basis, smoothed: Any, options: settings.Denoise
 ) -> HeldOutSums:
     # Whole blocks of binning, so that the tiles change nothing.
     rows, columns = (max(1, n // options.bin_px) * options.bin_px for n in source.tile_shape)

@@ -199,8 +199,12 @@ def _streamed_moment(source: TileSource, load: Callable[[Tile], SparseCounts]) -
 
 
 def scores_pass(
-    source: TileSource, basis: Basis, part: Callable[[Tile], SparseCounts] | None = None
-) -> NDArray[np.float32]:
+    source: TileSource,
+    basis: Basis,
+    part: Callable[[Tile], SparseCounts] | None = None,
+    *,
+    into: Any = None,
+) -> Any:
     """Scores of all pixels, shape (ny, nx, rank); NaN in masked ones.
 
     Parameters
@@ -209,14 +213,17 @@ def scores_pass(
     basis : Basis
     part : callable, optional
         As in `statistics_pass`.
+    into : array of that shape, optional
+        Is filled tile by tile and returned.
     """
-    result = np.empty((*source.shape, basis.rank), dtype=np.float32)
+    result = np.empty((*source.shape, basis.rank), dtype=np.float32) if into is None else into
     load = part or source.load
     of_tiles = _over(source, source.tiles, lambda tile: scores(load(tile), basis))
     for tile, values in zip(source.tiles, of_tiles, strict=True):
+        masked = source.masked_in(tile)
+        if masked is not None:
+            values[masked] = np.nan
         result[tile.slices] = values.reshape(*tile.shape, basis.rank)
-    if source.mask is not None:
-        result[source.mask] = np.nan
     return result
 
 

@@ -31,17 +31,28 @@ def save_dataset(dataset: xr.Dataset, path: str | PathLike[str]) -> None:
         If the directory cannot be written, or something else than a Zarr directory stands there.
     """
     refuse_foreign(path)
+    with atomic_path(path) as partial:
+        write_into(dataset, partial, label=str(path))
+
+
+def write_into(dataset: xr.Dataset, folder: str | PathLike[str], *, label: str) -> None:
+    """Write a dataset into a folder, beside arrays that it may hold already; `label` names it.
+
+    Raises
+    ------
+    InputError
+        If an attribute is of a type that JSON does not have.
+    """
     prepared = dataset.map(_with_portable_text, keep_attrs=True)
     prepared = prepared.assign_coords(
         {name: _with_portable_text(values) for name, values in dataset.coords.items()}
     )
     prepared.attrs = json_safe(dataset.attrs)
-    check_json_safe(prepared.attrs, f"attributes of {path}")
+    check_json_safe(prepared.attrs, f"attributes of {label}")
     for name in prepared.variables:
         prepared[name].attrs = json_safe(prepared[name].attrs)
         prepared[name].encoding = {}
-    with atomic_path(path) as partial:
-        prepared.to_zarr(partial, mode="w-", consolidated=False, zarr_format=3)
+    prepared.to_zarr(folder, mode="a", consolidated=False, zarr_format=3)
 
 
 def load_dataset(path: str | PathLike[str]) -> xr.Dataset:
