@@ -197,3 +197,15 @@ def test_a_guide_is_brought_onto_the_grid(counts, dictionary, lowrank):
 def test_a_guide_that_does_not_fit_is_refused(counts, dictionary, guide, named):
     with pytest.raises(InputError, match=named):
         mlatem.denoise(counts, dictionary, guide=guide)
+
+
+def test_frames_are_held_against_each_other(dictionary, expected):
+    frames = np.random.default_rng(7).poisson(expected / 4, (4, *expected.shape)).astype(np.uint8)
+    parts = xr.DataArray(
+        frames, dims=("frame", "y", "x", "energy"), coords={"frame": [1, 2, 3, 4]}
+    ).chunk(y=16)
+    product = mlatem.denoise(frames.sum(axis=0, dtype=np.uint8), dictionary, parts=parts)
+    message = product.attrs["verdicts"][-1]["message"]
+    assert message.startswith("frames 1 to 2 against 3 to 4, the first denoised (1: noise alone)")
+    with pytest.raises(InputError, match="expected \\(frame or detector"):
+        mlatem.denoise(frames[0], dictionary, parts=parts.rename(frame="time"))

@@ -25,7 +25,7 @@ from mlatem.denoising.verdicts import (
     suggestion_words,
 )
 from mlatem.errors import InputError
-from mlatem.held_out import METHODS, held_out_check
+from mlatem.held_out import METHODS, Parts, held_out_check
 from mlatem.io.detector_tables import with_detector_file
 from mlatem.io.score_maps import Maps, open_maps, stored_maps
 from mlatem.model import Calibration, Dictionary
@@ -50,6 +50,7 @@ def denoise(
     gain: float | None = None,
     readout_sigma: float = 0.0,
     guide: xr.DataArray | NDArray[np.floating] | None = None,
+    parts: xr.DataArray | None = None,
     path: str | PathLike[str] | None = None,
     **options: Any,
 ) -> xr.Dataset:
@@ -74,6 +75,9 @@ def denoise(
     guide : DataArray (y, x) in nm, or array of shape (ny, nx), optional
         An image of the area, as of the annular detector, that tells where score maps may change;
         nothing of it enters them.
+    parts : DataArray (frame or detector, y, x, energy), optional
+        Counts of each frame or detector, of which one half is held against the other; taken from a
+        tree that has them. Without them photons are split at random.
     path : path-like, optional
         Zarr folder to write, whole or not at all. Score maps are then never in memory as a whole,
         and the dataset that is returned reads them where they are looked at.
@@ -106,7 +110,8 @@ def denoise(
         source = tile_source(data, dictionary, **options).kept_in_memory(_KEPT_BYTES)
         image = None if guide is None else on_grid(guide, data, source.shape)
         lines = None if calibration is None else all_lines(dictionary, calibration, edxs)
-        make = partial(_product, source, dictionary, lines, settings, image)
+        halves = _parts_of(data) if parts is None else _as_parts(parts)
+        make = partial(_product, source, dictionary, lines, settings, image, halves)
     else:
         dense, energy = dense_source(data, gain=gain, readout_sigma=readout_sigma, **options)
         image = None if guide is None else on_grid(guide, data, dense.shape)
@@ -128,6 +133,7 @@ def _product(
     lines: LineGroups | None,
     settings: _settings.Denoise,
     guide: NDArray[np.floating] | None,
+    parts: Parts | None,
     maps: Maps,
 ) -> xr.Dataset:
     """The basis and what is said of it; score maps are made in `maps`."""
@@ -159,8 +165,8 @@ def _product(
     if settings.rare:
         verdicts.append(rare_verdict(rare))
     if settings.held_out:
-        sums = held_out_check(source, dictionary, settings, guide=guide, maps=maps)
-        verdicts.append(held_out_verdict(sums, METHODS, settings))
+        held = held_out_check(source, dictionary, settings, guide=guide, maps=maps, parts=parts)
+        verdicts.append(held_out_verdict(held.sums, METHODS, settings, held.halves))
     result = basis.to_dataset()
     result.attrs |= {
         "total_counts": total_counts,
@@ -176,6 +182,25 @@ def _product(
     }
     _logger.info("denoised %s: rank %d", source.shape, basis.rank)
     return result
+
+
+def _parts_of(data: Any) -> Parts | None:
+    """Counts by frame, or else by detector, that a tree holds."""
+    if isinstance(data, xr.DataTree):
+        for group in ("edxs_frames", "edxs_detectors"):
+            if group in data.children:
+                return _as_parts(data.children[group].to_dataset()["counts"])
+    return None
+
+
+def _as_parts(parts: xr.DataArray) -> Parts:
+    axis = str(parts.dims[0])
+    if axis not in ("frame", "detector") or parts.ndim != 4:
+        raise InputError(
+            f"parts have dimensions {parts.dims}, expected (frame or detector, y, x, energy)"
+        )
+    labels = parts[axis].values if axis in parts.coords else np.arange(1, parts.shape[0] + 1)
+    return Parts(parts.data, axis, tuple(str(label) for label in labels))
 
 
 def all_lines(

@@ -8,7 +8,7 @@ from os import PathLike
 from mlatem import api
 from mlatem import settings as _settings
 from mlatem.arenas import share_one_arena
-from mlatem.io.store import load_survey
+from mlatem.io.store import load_parts, load_survey
 from mlatem.steps.inputs import half_of_shard, load_calibration, open_source
 from mlatem.steps.progress import progress
 
@@ -50,5 +50,6 @@ def denoise(
             tile_shape=half_of_shard(tile_shape),
             progress=advance,
             guide=guide,
+            parts=load_parts(store),
             path=lowrank,
         )
