@@ -29,8 +29,10 @@ from denoising_cases import Case, case, dictionary
 
 import mlatem
 from mlatem.api.denoising import all_lines, denoise
+from mlatem.arenas import share_one_arena
 from mlatem.denoising.rank import low_rank
 from mlatem.denoising.rare_axes import directions, find, is_significant
+from mlatem.model import Basis
 from mlatem.passes import TileSource, statistics_pass
 from mlatem.rare_axes import rare_sums
 from mlatem.settings import Denoise
@@ -71,21 +73,29 @@ def estimates(specimen: Case, counts: np.ndarray):
     binned = counts.reshape(64, 2, 64, 2, -1).mean(axis=(1, 3), dtype=np.float32)
     yield "binning 2 x 2", np.kron(binned, np.ones((2, 2, 1), dtype=np.float32)), None
     yield "weighted PCA, rank of the truth", weighted_pca(counts, TRUE_RANK), TRUE_RANK
-    for name, without, options in (
-        ("low rank, not smoothed", (), Denoise(spatial="none", held_out=False)),
-        ("low rank, total variation", (), Denoise(spatial="total_variation", held_out=False)),
-        ("low rank", (), Denoise(held_out=False)),
-        ("low rank without the search in few pixels", (), Denoise(held_out=False, rare=False)),
-        ("low rank, Zr not in the dictionary", ("Zr",), Denoise(held_out=False)),
+    wrong = np.rot90(specimen.haadf).copy()
+    for name, without, guide, options in (
+        ("low rank, not smoothed", (), None, Denoise(spatial="none", held_out=False)),
+        ("low rank, total variation", (), None, Denoise(spatial="total_variation", held_out=False)),
+        ("low rank", (), None, Denoise(held_out=False)),
+        ("low rank, guided by HAADF", (), specimen.haadf, Denoise(held_out=False)),
+        ("low rank, guided by HAADF turned by 90 degrees", (), wrong, Denoise(held_out=False)),
+        (
+            "low rank without the search in few pixels",
+            (),
+            None,
+            Denoise(held_out=False, rare=False),
+        ),
+        ("low rank, Zr not in the dictionary", ("Zr",), None, Denoise(held_out=False)),
     ):
         known = dictionary(without=without)
-        product = denoise(counts, known, calibration=CALIBRATION, settings=options)
+        product = denoise(counts, known, calibration=CALIBRATION, settings=options, guide=guide)
         yield name, mlatem.reconstruct(product).values, product.sizes["axis"]
 
 
-def accuracy(n_seeds: int, first: int) -> None:
+def accuracy(doses: list[int], n_seeds: int, first: int) -> None:
     print("| counts per pixel | method | axes | chi2 | rare |\n|---|---|---|---|---|")
-    for dose in DOSES:
+    for dose in doses:
         found: dict[str, list[tuple[float, float, int | None]]] = {}
         for seed in range(first, first + n_seeds):
             specimen = case(dose, seed)
@@ -105,32 +115,51 @@ def accuracy(n_seeds: int, first: int) -> None:
 def null(n_fields: int, first: int) -> None:
     """Fields without the rare phase: axes beyond those of the four phases.
 
-    The last column is the largest significance of all elements, squares and thresholds in any of
-    the fields, and the range of the fields' largest.
+    Once as simulated, where absorption changes the spectra of a phase with its thickness and the
+    grid adds the same counts everywhere, and once with one spectrum for each phase and its share of
+    the grid, where there are four axes and no more. "fifth" is the fifth eigenvalue of the expected
+    counts over the noise edge, the least and the most of the fields with so many axes: what is
+    real. The last column is the largest significance of all elements, squares and
+    thresholds in any of the fields, and the range of the fields' largest.
     """
     print(
-        "| counts per pixel | fields | axes in the span | outside | in few pixels | largest sigma |"
+        "| counts per pixel | spectra of a phase | fields | axes in the span, fifth | outside | "
+        "in few pixels | largest sigma |"
     )
-    print("|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|")
     known = dictionary()
     lines = all_lines(known, CALIBRATION, None)
-    for dose in DOSES[:2]:
+    for dose, varies in ((20, True), (100, True), (20, False), (100, False)):
         rows = []
         for seed in range(first, first + n_fields):
-            counts = case(dose, seed, has_rare=False).counts(seed)
+            specimen = case(dose, seed, has_rare=False, one_spectrum=not varies)
+            counts = specimen.counts(seed)
             source = TileSource.for_dictionary(counts, known).kept_in_memory()
             basis = low_rank(statistics_pass(source), known)
             searched = directions(basis, known, lines)
             largest, _ = find(rare_sums(source, searched, basis), searched, known)
             n_inside, n_rare = int(basis.in_span.sum()), int(is_significant(largest))
-            rows.append((n_inside, basis.rank - n_inside, n_rare, largest.significance))
-        inside, outside, few, sigma = zip(*rows, strict=True)
-        counted = ", ".join(f"{inside.count(k)} with {k}" for k in sorted(set(inside)))
+            true = true_strength(basis, specimen)
+            rows.append((n_inside, true, basis.rank - n_inside, n_rare, largest.significance))
+        inside, parts, outside, few, sigma = zip(*rows, strict=True)
+        counted = ", ".join(
+            f"{len(of)} with {k} ({min(of):.2f} to {max(of):.2f})"
+            for k in sorted(set(inside))
+            for of in [[part for n, part in zip(inside, parts, strict=True) if n == k]]
+        )
         print(
-            f"| {dose} | {n_fields} | {counted} | {sum(outside)} | {sum(few)} "
+            f"| {dose} | {'by thickness' if varies else 'one'} | {n_fields} | {counted} "
+            f"| {sum(outside)} | {sum(few)} "
             f"| {max(sigma):.1f}, of each {min(sigma):.1f} to {max(sigma):.1f} |",
             flush=True,
         )
+
+
+def true_strength(basis: Basis, specimen: Case) -> float:
+    """Fifth eigenvalue of the expected counts over the noise edge in the span."""
+    expected = specimen.expected()
+    whitened = expected * basis.weights / np.sqrt(expected.sum(axis=1, keepdims=True))
+    return float(np.linalg.eigvalsh(whitened.T @ whitened)[-5] / basis.edge_in_span)
 
 
 SIDE, N_ENERGY, SPEED_DOSE = 256, 2048, 100
@@ -154,29 +183,41 @@ print(time.process_time() - start, int(peak) / 1e3)
 """
 
 
-def run_ours(path: str, way: str) -> None:
-    """CPU seconds and peak MB of a denoising from a store on disk; compiled beforehand."""
+def run_ours(path: str, way: str, threads: int) -> None:
+    """CPU seconds and peak MB of a denoising from a store to a store; compiled beforehand."""
     import zarr
 
+    share_one_arena()
     counts = zarr.open_array(path, mode="r")
-    known = dictionary(N_ENERGY)
+    n_energy = counts.shape[2]
+    known = dictionary(n_energy)
     options = Denoise() if way == "all" else Denoise(held_out=False, rare=False)
-    warm = case(20, 0, side=32, n_energy=N_ENERGY).counts(0)
-    denoise(warm, known, calibration=CALIBRATION, settings=options)
-    start = time.process_time()
-    denoise(counts, known, calibration=CALIBRATION, settings=options)
+    warm = case(20, 0, side=32, n_energy=n_energy).counts(0)
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "lowrank.zarr"
+        for cube in (warm, counts):
+            start = time.process_time()
+            denoise(
+                cube,
+                known,
+                calibration=CALIBRATION,
+                settings=options,
+                path=target,
+                threads=threads,
+            )
+            seconds = time.process_time() - start
     # Not ru_maxrss: a process that is started inherits that of its parent.
     peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]
-    print(time.process_time() - start, int(peak) / 1e3)
+    print(seconds, int(peak) / 1e3)
 
 
-def write_store(path: Path, repeats: int) -> None:
+def write_store(path: Path, repeats: int, n_energy: int = N_ENERGY) -> None:
     """The map of the benchmark, several times side by side, in chunks of whole spectra."""
     import zarr
 
-    counts = case(SPEED_DOSE, 1, side=SIDE, n_energy=N_ENERGY).counts(1)
-    shape = (SIDE * repeats, SIDE * repeats, N_ENERGY)
-    array = zarr.create_array(path, shape=shape, chunks=(64, 64, N_ENERGY), dtype=counts.dtype)
+    counts = case(SPEED_DOSE, 1, side=SIDE, n_energy=n_energy).counts(1)
+    shape = (SIDE * repeats, SIDE * repeats, n_energy)
+    array = zarr.create_array(path, shape=shape, chunks=(64, 64, n_energy), dtype=counts.dtype)
     for y in range(repeats):
         for x in range(repeats):
             array[y * SIDE : (y + 1) * SIDE, x * SIDE : (x + 1) * SIDE] = counts
@@ -188,9 +229,8 @@ def speed(hyperspy: str | None, large: bool) -> None:
         write_store(path, 1)
         print(f"{SIDE} x {SIDE} x {N_ENERGY}, {SPEED_DOSE} counts per pixel; one thread")
         print("| method | CPU s | peak MB |\n|---|---|---|")
-        own = [sys.executable, __file__]
-        _row("this, basis, scores, wavelets", [*own, "ours", str(path), "core"])
-        _row("this, with search in few pixels and held-out check", [*own, "ours", str(path), "all"])
+        _row("this, basis, scores, wavelets", _own(path, "core"))
+        _row("this, with search in few pixels and held-out check", _own(path, "all"))
         if hyperspy is None:
             print("HyperSpy is not measured: name an interpreter that has it, --hyperspy-python")
         for way in ("svd", "randomized", "lazy") if hyperspy else ():
@@ -198,20 +238,55 @@ def speed(hyperspy: str | None, large: bool) -> None:
         if large:
             big = Path(folder) / "big.zarr"
             write_store(big, 4)
-            _row("this, 1024 x 1024, core", [*own, "ours", str(big), "core"])
-            _row("this, 1024 x 1024, all", [*own, "ours", str(big), "all"])
+            _row("this, 1024 x 1024, core", _own(big, "core"))
+            _row("this, 1024 x 1024, all", _own(big, "all"))
+
+
+def memory(channels: list[int], workers: list[int]) -> None:
+    """Peaks, some 300 MB of libraries within, beside (workers + 4) * (8 E^2 + tile).
+
+    E is the number of channels, a tile 64 x 128 pixels of one byte a count. No matrix is formed
+    from 4096 channels on.
+    """
+    print(f"{SIDE} x {SIDE} pixels, {SPEED_DOSE} counts per pixel; basis, scores, wavelets")
+    print("| channels | workers | CPU s | peak MB | formula MB |")
+    print("|---|---|---|---|---|")
+    for n_energy in channels:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "map.zarr"
+            write_store(path, 1, n_energy)
+            for n in workers:
+                seconds, peak = _measured(_own(path, "core", n))
+                formula = (n + 4) * (8 * n_energy**2 + 64 * 128 * n_energy) / 1e6
+                print(
+                    f"| {n_energy} | {n} | {seconds:.1f} | {peak:.0f} | {formula:.0f} |",
+                    flush=True,
+                )
+
+
+def _own(path: Path, way: str, threads: int = 1) -> list[str]:
+    return [sys.executable, __file__, "ours", str(path), way, "--threads", str(threads)]
 
 
 def _row(name: str, command: list[str]) -> None:
+    try:
+        seconds, peak = _measured(command)
+    except RuntimeError as error:
+        print(f"| {name} | failed: {error} | |", flush=True)
+        return
+    print(f"| {name} | {seconds:.1f} | {peak:.0f} |", flush=True)
+
+
+def _measured(command: list[str]) -> tuple[float, float]:
+    """CPU seconds and peak MB that a command prints last."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, **threads}, check=False
     )
     if done.returncode:
-        print(f"| {name} | failed: {done.stderr.strip().splitlines()[-1]} | |", flush=True)
-        return
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
     seconds, peak = done.stdout.split()[-2:]
-    print(f"| {name} | {float(seconds):.1f} | {float(peak):.0f} |", flush=True)
+    return float(seconds), float(peak)
 
 
 def main() -> None:
@@ -219,6 +294,7 @@ def main() -> None:
     parts = parser.add_subparsers(dest="part", required=True)
     of_accuracy = parts.add_parser("accuracy")
     of_accuracy.add_argument("--seeds", type=int, default=3)
+    of_accuracy.add_argument("--doses", type=int, nargs="+", default=list(DOSES))
     of_null = parts.add_parser("null")
     of_null.add_argument("--fields", type=int, default=20)
     for one in (of_accuracy, of_null):
@@ -228,16 +304,22 @@ def main() -> None:
         "--hyperspy-python", help="of an environment with HyperSpy, scikit-learn and zarr"
     )
     of_speed.add_argument("--large", action="store_true", help="1024 x 1024 pixels too")
+    of_memory = parts.add_parser("memory")
+    of_memory.add_argument("--channels", type=int, nargs="+", default=[1024, 2048, 4096])
+    of_memory.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
     of_ours = parts.add_parser("ours")
     of_ours.add_argument("path")
     of_ours.add_argument("way")
+    of_ours.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
     if chosen.part == "accuracy":
-        accuracy(chosen.seeds, chosen.first_seed)
+        accuracy(chosen.doses, chosen.seeds, chosen.first_seed)
     elif chosen.part == "null":
         null(chosen.fields, chosen.first_seed)
+    elif chosen.part == "memory":
+        memory(chosen.channels, chosen.workers)
     elif chosen.part == "ours":
-        run_ours(chosen.path, chosen.way)
+        run_ours(chosen.path, chosen.way, chosen.threads)
     else:
         speed(chosen.hyperspy_python, chosen.large)
 

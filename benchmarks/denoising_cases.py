@@ -8,7 +8,7 @@ splines. The truth hence lies near the dictionary's span, not in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -81,8 +81,13 @@ def case(
     side: int = 128,
     n_energy: int = 1024,
     has_rare: bool = True,
+    one_spectrum: bool = False,
 ) -> Case:
-    """A specimen; the same for the same arguments."""
+    """A specimen; the same for the same arguments.
+
+    With one spectrum every phase has that of its mean thickness and the support's counts are a part
+    of those of the foil: the map has as many axes as phases.
+    """
     random = np.random.default_rng([2027, seed])
     shape = (side, side)
     specimen = Simulate(
@@ -105,10 +110,23 @@ def case(
     means = expectation(specimen, emission, fractions, thickness)
     support = emission.system_spectrum()
     support *= SUPPORT_SHARE * counts_per_pixel / support.sum()
+    if one_spectrum:
+        means, support = _with_one_spectrum(means, support)
     z_mean = np.array([38.0, 26.0, 13.0, 28.0, 40.0])
     haadf = thickness * (fractions @ z_mean**1.7)
     haadf *= 1 + 0.02 * random.standard_normal(shape)
     return Case(means, support, rare, fractions, emission.true_energy_kev, haadf)
+
+
+def _with_one_spectrum(means: Expectation, support: np.ndarray) -> tuple[Expectation, np.ndarray]:
+    """Expected counts whose phases have one spectrum each, the support's counts within."""
+    total = np.einsum("yxp,yxn,pne->pne", means.amount, means.weight, means.spectra, optimize=True)
+    spectra = total.sum(axis=1) / means.amount.sum(axis=(0, 1))[:, None].clip(1e-30)
+    ny, nx, _ = means.amount.shape
+    spectra += spectra.sum(axis=1, keepdims=True) * support * ny * nx / total.sum()
+    n_nodes = means.spectra.shape[1]
+    one = replace(means, spectra=np.repeat(spectra[:, None], n_nodes, axis=1))
+    return one, np.zeros_like(support)
 
 
 @cache

@@ -106,7 +106,7 @@ _NEEDS = {
     # Compressed HDF5 takes 3 s for a MB, an array as it is 0.02 s.
     "convert": _Needs(230, tiles=1.5, stored=1, minutes_per_stored_mb=0.02),
     "calibrate": _Needs(330, tiles=1.1, stored=10, mb_per_channel=0.03, minutes_per_megapixel=20),
-    "denoise": _Needs(280, tiles=2, stored=10, matrices=3.5, minutes_per_megapixel=20),
+    "denoise": _Needs(330, tiles=2, matrices=3.5, mb_per_megapixel=40, minutes_per_megapixel=20),
     "factorize": _Needs(
         330,
         tiles=1.5,

@@ -244,6 +244,11 @@ class Denoise(_Record):
         description="Smoothing of the score maps that are looked at: wavelet shrinkage, "
         "total_variation or none. Pixels that stand out stay as they are.",
     )
+    guide: Literal["none", "haadf"] = Field(
+        "none",
+        description="Image of the area, where the file has one, that tells wavelet smoothing where "
+        "maps may change. Nothing of the image enters them.",
+    )
     rare: bool = Field(
         True, description="Look for elements that only few pixels hold: an axis for each."
     )

@@ -142,3 +142,70 @@ def test_lazy_counts_equal_eager_ones(counts, dictionary, lowrank):
     lazy = cube.chunk(y=16, x=20, energy=50)
     other = mlatem.denoise(lazy, dictionary, settings=Denoise(held_out=False))
     np.testing.assert_array_equal(other["scores"], lowrank["scores"])
+
+
+def test_product_on_disk_is_that_in_memory(counts, dictionary, lowrank, tmp_path):
+    stored = mlatem.denoise(counts, dictionary, path=tmp_path / "lowrank.zarr")
+    assert stored["scores"].chunks is not None
+    for name in ("scores", "smoothed_scores"):
+        scale = float(abs(lowrank[name]).max())
+        np.testing.assert_allclose(stored[name], lowrank[name], atol=1e-6 * scale)
+    np.testing.assert_array_equal(stored["guard"], lowrank["guard"])
+    assert set(load_dataset(tmp_path / "lowrank.zarr")) == set(lowrank)
+    assert stored.attrs["verdicts"] == lowrank.attrs["verdicts"]
+    assert [path.name for path in tmp_path.iterdir()] == ["lowrank.zarr"]
+    np.testing.assert_allclose(
+        mlatem.reconstruct(stored), mlatem.reconstruct(lowrank), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_masked_pixels_on_disk_are_nan(counts, dictionary, tmp_path):
+    masked = np.zeros((N_ROWS, N_COLUMNS), dtype=bool)
+    masked[3:9, 30:] = True
+    cube = np.ma.masked_array(counts, np.broadcast_to(masked[..., None], counts.shape))
+    in_memory = mlatem.denoise(cube, dictionary, tile_shape=(7, 11))
+    stored = mlatem.denoise(cube, dictionary, path=tmp_path / "lowrank.zarr", threads=2)
+    for product in (in_memory, stored):
+        assert np.isnan(product["smoothed_scores"].values[masked]).all()
+    np.testing.assert_allclose(stored["smoothed_scores"], in_memory["smoothed_scores"], atol=1e-4)
+
+
+def test_a_guide_is_brought_onto_the_grid(counts, dictionary, lowrank):
+    y, x = np.arange(-2.0, N_ROWS + 2, 0.25), np.arange(-3.0, N_COLUMNS + 3, 0.5)
+    left = (x < 19.75)[None] * np.ones((y.size, 1))
+    image = xr.DataArray(left, dims=("y", "x"), coords={"y": y, "x": x})
+    coarse = (np.arange(N_COLUMNS) < 20)[None] * np.ones((N_ROWS, 1))
+    options = Denoise(held_out=False)
+    by_image = mlatem.denoise(counts, dictionary, settings=options, guide=image)
+    by_array = mlatem.denoise(counts, dictionary, settings=options, guide=coarse)
+    np.testing.assert_allclose(by_image["smoothed_scores"], by_array["smoothed_scores"], atol=1e-4)
+    assert not np.allclose(by_array["smoothed_scores"], lowrank["smoothed_scores"], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("guide", "named"),
+    [
+        (np.ones((3, 4)), "the guide has shape"),
+        (np.full((N_ROWS, N_COLUMNS), np.nan), "NaN or infinite"),
+        (xr.DataArray(np.ones((3, 4)), dims=("y", "x")), "positions in nm"),
+        (
+            xr.DataArray(np.ones((2, 2)), dims=("y", "x"), coords={"y": [900, 901], "x": [0, 1]}),
+            "along y",
+        ),
+    ],
+)
+def test_a_guide_that_does_not_fit_is_refused(counts, dictionary, guide, named):
+    with pytest.raises(InputError, match=named):
+        mlatem.denoise(counts, dictionary, guide=guide)
+
+
+def test_frames_are_held_against_each_other(dictionary, expected):
+    frames = np.random.default_rng(7).poisson(expected / 4, (4, *expected.shape)).astype(np.uint8)
+    parts = xr.DataArray(
+        frames, dims=("frame", "y", "x", "energy"), coords={"frame": [1, 2, 3, 4]}
+    ).chunk(y=16)
+    product = mlatem.denoise(frames.sum(axis=0, dtype=np.uint8), dictionary, parts=parts)
+    message = product.attrs["verdicts"][-1]["message"]
+    assert message.startswith("frames 1 to 2 against 3 to 4, the first denoised (1: noise alone)")
+    with pytest.raises(InputError, match="expected \\(frame or detector"):
+        mlatem.denoise(frames[0], dictionary, parts=parts.rename(frame="time"))

@@ -74,6 +74,15 @@ def spectrum_image(data: SpectrumImageLike) -> SpectrumImage:
     return image_from_frame(frame, data["counts"].transpose(*dims).data)
 
 
+def is_eels(data: Any) -> bool:
+    """Whether labelled data hold energy losses."""
+    if isinstance(data, SpectrumImage):
+        return data.technique == "eels"
+    return isinstance(data, xr.Dataset) and (
+        data.attrs.get("technique") == "eels" or "energy_loss" in data.coords
+    )
+
+
 def check_options(options: Mapping[str, Any]) -> None:
     """Refuse a keyword that no pass over the counts takes.
 
@@ -166,3 +175,57 @@ def positions_nm(
         image = spectrum_image(data)
         return image.y_nm, image.x_nm
     return np.arange(shape[0], dtype=float), np.arange(shape[1], dtype=float)
+
+
+def on_grid(
+    image: xr.DataArray | NDArray[np.floating],
+    data: SpectrumImageLike | Any,
+    shape: tuple[int, int],
+) -> NDArray[np.float32]:
+    """An image on the pixels of a map, shape (ny, nx); beyond its ends as at the nearest.
+
+    Raises
+    ------
+    InputError
+        If an array has another shape, an image no positions or no area in common with the map, or
+        values are not finite.
+    """
+    if not isinstance(image, xr.DataArray):
+        values = np.asarray(image, dtype=np.float32)
+        if values.shape != shape:
+            raise InputError(
+                f"the guide has shape {values.shape}, but the map {shape}: give an image with y "
+                "and x in nm, or on the pixels of the map"
+            )
+    else:
+        values = _sampled(image, *positions_nm(data, shape))
+    if not np.all(np.isfinite(values)):
+        raise InputError("the guide holds NaN or infinite values: replace them")
+    return values
+
+
+def _sampled(
+    image: xr.DataArray, y_nm: NDArray[np.float64], x_nm: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Means over the pixels of a map; the nearest value where the image has larger ones."""
+    if set(image.dims) != {"y", "x"} or not {"y", "x"} <= set(image.coords):
+        raise InputError(
+            f"the guide has dimensions {image.dims}, expected y and x, with positions in nm"
+        )
+    values = image.transpose("y", "x").to_numpy().astype(np.float64)
+    for axis, (name, wanted) in enumerate((("y", y_nm), ("x", x_nm))):
+        given = image[name].to_numpy().astype(np.float64)
+        if given[-1] < wanted[0] or given[0] > wanted[-1]:
+            raise InputError(f"the guide ends before the map begins along {name}: check its scale")
+        step = (wanted[1] - wanted[0]) if wanted.size > 1 else np.inf
+        edges = np.concatenate([wanted - step / 2, [wanted[-1] + step / 2]])
+        first, last = np.searchsorted(given, edges[:-1]), np.searchsorted(given, edges[1:])
+        nearest = np.abs(given[:, None] - wanted).argmin(axis=0)
+        first, last = (
+            np.where(first < last, first, nearest),
+            np.where(first < last, last, nearest + 1),
+        )
+        summed = np.insert(np.cumsum(values, axis=axis), 0, 0.0, axis=axis)
+        sizes = (last - first).reshape((-1, 1) if axis == 0 else (1, -1))
+        values = (np.take(summed, last, axis) - np.take(summed, first, axis)) / sizes
+    return values.astype(np.float32)

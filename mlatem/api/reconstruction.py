@@ -70,7 +70,10 @@ def _from_scores(lowrank: xr.Dataset, name: str) -> xr.DataArray:
     scores = lowrank[name]
     scores = scores.chunk({dim: size for dim, size in _TILE.items() if dim in scores.dims})
     spectra = (lowrank["axes"] / lowrank["weights"]).where(lowrank["weights"] > 0, 0.0)
-    root = xr.dot(scores, lowrank["root_per_score"], dim="axis")
+    if "scale" in lowrank:
+        root = lowrank["scale"]
+    else:
+        root = xr.dot(scores, lowrank["root_per_score"], dim="axis")
     counts: xr.DataArray = (root * xr.dot(scores, spectra, dim="axis")).astype(np.float32)
     dims = [dim for dim in ("y", "x", "energy") if dim in counts.dims]
     return counts.transpose(*dims).rename("counts")

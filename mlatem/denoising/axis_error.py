@@ -32,14 +32,20 @@ class AxisError:
 
 
 def axis_error(
-    scores: NDArray[np.floating], basis: Basis, dictionary: Dictionary, axes: Sequence[int]
+    n_pixels: int,
+    moment: NDArray[np.float64],
+    basis: Basis,
+    dictionary: Dictionary,
+    axes: Sequence[int],
 ) -> AxisError:
     """Error of the axis or the resolution of which some axes outside the span speak.
 
     Parameters
     ----------
-    scores : ndarray of shape (..., rank)
-        Raw scores of all pixels; NaN where masked.
+    n_pixels : int
+        That are not masked.
+    moment : ndarray of shape (rank, rank)
+        Sum over them of the products of raw scores.
     basis : Basis
     dictionary : Dictionary
     axes : sequence of int
@@ -55,20 +61,17 @@ def axis_error(
     Errors that come together are taken for the one that explains most: they hardly differ in what
     they leave outside the span.
     """
-    values = scores.reshape(-1, basis.rank).astype(np.float64)
-    values = values[~np.isnan(values).any(axis=1)]
     inside = np.flatnonzero(basis.in_span)
-    moment = values[:, inside].T @ values[:, inside]
     noise = np.ones(inside.size)
     noise[inside == 0] = 0.25
-    moment -= np.diag(noise) * len(values)
+    of_inside = moment[np.ix_(inside, inside)] - np.diag(noise) * n_pixels
     causes = get_args(Cause)
     information, right = np.zeros(len(causes)), np.zeros(len(causes))
     for axis in axes:
-        with_inside = values[:, inside].T @ values[:, axis]
+        with_inside = moment[inside, axis]
         for i, shapes in enumerate(derivatives(basis, dictionary)):
             design = shapes @ basis.axes[axis]
-            information[i] += design @ moment @ design
+            information[i] += design @ of_inside @ design
             right[i] += design @ with_inside
     information = np.maximum(information, np.finfo(float).tiny)
     gain = right**2 / information

@@ -199,12 +199,11 @@ def with_axis(basis: Basis, axis: RareAxis, direction: Array) -> Basis:
     )
 
 
-def with_eigenvalues(basis: Basis, scores: NDArray[np.floating]) -> Basis:
-    """The basis with the eigenvalues of its rare axes, from scores of shape (..., rank)."""
-    values = scores.reshape(-1, basis.rank)[:, basis.rank - basis.n_rare :].astype(np.float64)
-    values = values[np.isfinite(values).all(axis=1)]
+def with_eigenvalues(basis: Basis, n_pixels: int, moment: Array) -> Basis:
+    """The basis with the eigenvalues of its rare axes, from the second moment of the scores."""
     eigenvalue = basis.eigenvalue.copy()
-    eigenvalue[basis.rank - basis.n_rare :] = np.sum(values**2 - 1.0, axis=0)
+    rare = slice(basis.rank - basis.n_rare, None)
+    eigenvalue[rare] = np.diag(moment)[rare] - n_pixels
     return replace(basis, eigenvalue=eigenvalue)
 
 

@@ -18,6 +18,7 @@ from mlatem.units import FWHM_PER_SIGMA
 
 _STAGE_HINT = "add what is in the specimen to elements, what is in the instrument to "
 _EV_PER_KEV = 1e3
+_HALF_ENDING = {"one half of the photons": ", denoised, against the other"}
 #: Resolution at which an error of the width is told, eV FWHM: that of the manganese line.
 _FWHM_EV = 130.0
 
@@ -96,9 +97,12 @@ def axis_words(error: AxisError) -> str:
 
 
 def held_out_verdict(
-    sums: HeldOutSums, methods: Sequence[str], options: settings.Denoise
+    sums: HeldOutSums,
+    methods: Sequence[str],
+    options: settings.Denoise,
+    halves: str = "one half of the photons",
 ) -> Verdict:
-    """Chi-square per voxel of one half of the photons, denoised, against the other.
+    """Chi-square per voxel of one half, denoised, against the other.
 
     Parameters
     ----------
@@ -106,6 +110,8 @@ def held_out_verdict(
     methods : sequence of str
         Their names, in the order of the sums.
     options : settings.Denoise
+    halves : str, optional
+        What the halves are.
     """
     chi2, sigma = 1.0 + sums.relative, sums.sigma
     chosen = list(methods).index(options.method)
@@ -127,7 +133,8 @@ def held_out_verdict(
         float(chi2[list(methods).index("none")]),
         "",
         "warning" if is_beaten and options.method == "low_rank" else "good",
-        f"one half of the photons, denoised, against the other (1: noise alone): {told}{other}",
+        f"{halves}{_HALF_ENDING.get(halves, ', the first denoised')} (1: noise alone): "
+        f"{told}{other}",
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -39,24 +39,44 @@ def save_dataset(dataset: xr.Dataset, path: str | PathLike[str]) -> None:
     StoreError
         If it cannot be written, or something else than Zarr stands there.
     """
-    if is_packed(path):
-        refuse_foreign_file(path)
-    else:
+    if not is_packed(path):
         refuse_foreign(path)
+        with atomic_path(path) as partial:
+            write_into(dataset, partial, label=str(path))
+        return
+    refuse_foreign_file(path)
+    files: dict[str, Buffer] = {}
+    write_into(dataset, MemoryStore(files), label=str(path))
+    with atomic_path(path) as partial:
+        _write_archive(partial, sorted(files), lambda name: files[name].to_bytes())
+
+
+def write_into(
+    dataset: xr.Dataset, store: str | PathLike[str] | MemoryStore, *, label: str
+) -> None:
+    """Write a dataset into a folder, beside arrays that it may hold already; `label` names it.
+
+    Raises
+    ------
+    InputError
+        If an attribute is of a type that JSON does not have.
+    """
     prepared = dataset.map(_with_portable_text, keep_attrs=True)
     prepared = prepared.assign_coords(
         {name: _with_portable_text(values) for name, values in dataset.coords.items()}
     )
     prepared.attrs = json_safe(dataset.attrs)
-    check_json_safe(prepared.attrs, f"attributes of {path}")
+    check_json_safe(prepared.attrs, f"attributes of {label}")
     for name in prepared.variables:
         prepared[name].attrs = json_safe(prepared[name].attrs)
         prepared[name].encoding = {}
-    with atomic_path(path) as partial:
-        if is_packed(path):
-            _write_packed(prepared, partial)
-        else:
-            prepared.to_zarr(partial, mode="w-", consolidated=False, zarr_format=3)
+    prepared.to_zarr(store, mode="a", consolidated=False, zarr_format=3)
+
+
+def pack_folder(folder: Path, archive: Path) -> None:
+    """Write the files of a Zarr folder as an archive, a file at a time."""
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    _write_archive(archive, names, lambda name: (folder / name).read_bytes())
 
 
 def is_packed(path: str | PathLike[str]) -> bool:
@@ -126,14 +146,12 @@ def _store_of(path: str | PathLike[str]) -> Iterator[str | PathLike[str] | ZipSt
         yield store
 
 
-def _write_packed(dataset: xr.Dataset, path: Path) -> None:
-    """Write the files of a Zarr directory as an archive, each once and as it is compressed."""
-    files: dict[str, Buffer] = {}
-    dataset.to_zarr(MemoryStore(files), mode="w", consolidated=False, zarr_format=3)
+def _write_archive(path: Path, names: Sequence[str], content: Callable[[str], bytes]) -> None:
+    """Write an archive, each file once and as Zarr has compressed it."""
     with zipfile.ZipFile(path, mode="w", compression=zipfile.ZIP_STORED) as archive:
-        for name in sorted(files):
+        for name in names:
             # With a time of its own, the same content would not be the same file.
-            archive.writestr(zipfile.ZipInfo(name), files[name].to_bytes())
+            archive.writestr(zipfile.ZipInfo(name), content(name))
 
 
 def _with_portable_text(values: xr.DataArray) -> xr.DataArray:

@@ -152,6 +152,19 @@ def load_survey(path: str | PathLike[str]) -> xr.DataArray | None:
     return _open_group(path, labels.SURVEY, None)[labels.SURVEY_VARIABLE].load()
 
 
+def load_parts(path: str | PathLike[str]) -> xr.DataArray | None:
+    """Counts of the X-ray map by frame, or else by detector, read where they are sliced.
+
+    None where the store has neither, or only one.
+    """
+    names = _group_names(_open_root(path))
+    for group in (name for name in ("edxs_frames", "edxs_detectors") if name in names):
+        counts: xr.DataArray = _open_group(path, group, {})["counts"]
+        if counts.shape[0] > 1:
+            return counts
+    return None
+
+
 def load_original_metadata(path: str | PathLike[str]) -> Any:
     """The vendor's metadata tree, exactly as the file had it."""
     _open_root(path)

@@ -172,7 +172,7 @@ def thin(
     if not 0 <= seed < 2**_SEED_BITS:
         raise InputError(f"seed is {seed}: expected a whole number from 0 to 2^{_SEED_BITS} - 1")
     first, second = split_counts(counts, seed, fraction)
-    return _with_counts(counts, first), _with_counts(counts, second)
+    return with_counts(counts, first), with_counts(counts, second)
 
 
 def split_counts(
@@ -192,7 +192,7 @@ def split_counts(
     return kept, counts.count - kept
 
 
-def _with_counts(counts: SparseCounts, count: NDArray[np.unsignedinteger]) -> SparseCounts:
+def with_counts(counts: SparseCounts, count: NDArray[np.unsignedinteger]) -> SparseCounts:
     """The same pixels with other counts; events of no count are left out."""
     pointer, channel, kept = sparse.without_zeros(counts.pointer, counts.channel, count)
     return SparseCounts(pointer, channel, kept, counts.n_energy, counts.pixel)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +66,12 @@ def _streamed_moment(source: TileSource, load: Callable[[Tile], SparseCounts]) -
 
 
 def scores_pass(
-    source: TileSource, basis: Basis, part: Callable[[Tile], SparseCounts] | None = None
-) -> NDArray[np.float32]:
+    source: TileSource,
+    basis: Basis,
+    part: Callable[[Tile], SparseCounts] | None = None,
+    *,
+    into: Any = None,
+) -> Any:
     """Scores of all pixels, shape (ny, nx, rank); NaN in masked ones.
 
     Parameters
@@ -75,14 +80,17 @@ def scores_pass(
     basis : Basis
     part : callable, optional
         As in `statistics_pass`.
+    into : array of that shape, optional
+        Is filled tile by tile and returned.
     """
-    result = np.empty((*source.shape, basis.rank), dtype=np.float32)
+    result = np.empty((*source.shape, basis.rank), dtype=np.float32) if into is None else into
     load = part or source.load
     of_tiles = over(source, source.tiles, lambda tile: scores(load(tile), basis))
     for tile, values in zip(source.tiles, of_tiles, strict=True):
+        masked = source.masked_in(tile)
+        if masked is not None:
+            values[masked] = np.nan
         result[tile.slices] = values.reshape(*tile.shape, basis.rank)
-    if source.mask is not None:
-        result[source.mask] = np.nan
     return result
 
 

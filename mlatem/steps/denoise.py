@@ -7,7 +7,8 @@ from os import PathLike
 
 from mlatem import api
 from mlatem import settings as _settings
-from mlatem.io.datasets import save_dataset
+from mlatem.arenas import share_one_arena
+from mlatem.io.store import load_parts, load_survey
 from mlatem.steps.inputs import half_of_shard, load_calibration, open_source
 from mlatem.steps.progress import progress
 
@@ -33,11 +34,13 @@ def denoise(
     threads : int, optional
         Tiles worked on at a time.
     """
+    share_one_arena()
     image, tile_shape = open_source(store)
     known = load_calibration(calibration)
     dictionary = api.edxs_dictionary(image, known, edxs=edxs)
+    guide = load_survey(store) if settings.guide == "haadf" else None
     with progress("denoise") as advance:
-        result = api.denoise(
+        api.denoise(
             image,
             dictionary,
             calibration=known,
@@ -46,5 +49,7 @@ def denoise(
             threads=threads,
             tile_shape=half_of_shard(tile_shape),
             progress=advance,
+            guide=guide,
+            parts=load_parts(store),
+            path=lowrank,
         )
-    save_dataset(result, lowrank)

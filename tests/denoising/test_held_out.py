@@ -7,7 +7,7 @@ import pytest
 from mlatem import settings
 from mlatem.denoising import held_out as sums
 from mlatem.denoising.verdicts import held_out_verdict
-from mlatem.held_out import METHODS, held_out_check
+from mlatem.held_out import METHODS, Parts, held_out_check
 from mlatem.model import SparseCounts
 from mlatem.model.counts import split_counts
 from mlatem.passes import TileSource
@@ -51,7 +51,9 @@ def test_products_are_those_of_dense_estimates(case):
 
 def test_errors_are_those_from_the_truth(case):
     cube, expected, dictionary = case
-    found = held_out_check(TileSource(cube, slice(0, N_ENERGY)), dictionary, settings.Denoise())
+    found = held_out_check(
+        TileSource(cube, slice(0, N_ENERGY)), dictionary, settings.Denoise()
+    ).sums
     first, _ = halves(cube)
     half = expected.reshape(-1, N_ENERGY) / 2
     weight = 1 / np.maximum(half.mean(axis=0), 1e-3)
@@ -67,9 +69,9 @@ def test_errors_are_those_from_the_truth(case):
 def test_tiles_and_threads_change_nothing(case):
     cube, _, dictionary = case
     options = settings.Denoise(bin_px=3)
-    whole = held_out_check(TileSource(cube, slice(0, N_ENERGY)), dictionary, options)
+    whole = held_out_check(TileSource(cube, slice(0, N_ENERGY)), dictionary, options).sums
     source = TileSource(cube, slice(0, N_ENERGY), tile_shape=(10, 7), threads=2)
-    parts = held_out_check(source, dictionary, options)
+    parts = held_out_check(source, dictionary, options).sums
     np.testing.assert_allclose(parts.error, whole.error, rtol=1e-6, atol=1e-6 * whole.noise)
     np.testing.assert_allclose(parts.noise, whole.noise)
 
@@ -86,3 +88,48 @@ def test_verdict_warns_where_another_method_is_nearer():
     chosen = settings.Denoise(method="none")
     assert held_out_verdict(good, METHODS, chosen).status == "good"
     assert held_out_verdict(good, METHODS, chosen).value == pytest.approx(2.0)
+
+
+def frames(expected, *, moved_px=0, seed=1):
+    """Four frames of a map, of which the last two are moved along the rows."""
+    rng = np.random.default_rng(seed)
+    still = rng.poisson(expected / 4, (2, *expected.shape))
+    moved = rng.poisson(np.roll(expected, moved_px, axis=0) / 4, (2, *expected.shape))
+    return np.concatenate([still, moved]).astype(np.uint8)
+
+
+def test_frames_are_halves_and_see_drift(case):
+    _, expected, dictionary = case
+    # Thickness at random would tell each move.
+    even = 200.0 * expected / expected.sum(axis=2, keepdims=True)
+    found = {}
+    for moved_px in (0, 4):
+        parts = frames(even, moved_px=moved_px)
+        source = TileSource(parts.sum(axis=0, dtype=np.uint8), slice(0, N_ENERGY))
+        halves = Parts(parts, "frame", ("1", "2", "3", "4"))
+        found[moved_px] = held_out_check(source, dictionary, settings.Denoise(), parts=halves)
+        thinned = held_out_check(source, dictionary, settings.Denoise()).sums
+        if moved_px == 0:
+            off = np.abs(found[0].sums.relative - thinned.relative)
+            assert np.all(off < 5 * (found[0].sums.sigma + thinned.sigma) + 0.02)
+    assert found[0].halves == "frames 1 to 2 against 3 to 4"
+    assert found[4].sums.relative[2] > 5 * found[0].sums.relative[2]
+    verdict = held_out_verdict(found[0].sums, METHODS, settings.Denoise(), found[0].halves)
+    assert verdict.message.startswith("frames 1 to 2 against 3 to 4")
+
+
+def test_uneven_detectors_are_scaled_and_one_without_counts_is_no_half(case):
+    _, expected, dictionary = case
+    rng = np.random.default_rng(0)
+    parts = np.stack([rng.poisson(share * expected) for share in (0.4, 0.6)]).astype(np.uint8)
+    source = TileSource(parts.sum(axis=0, dtype=np.uint8), slice(0, N_ENERGY))
+    found = held_out_check(
+        source, dictionary, settings.Denoise(), parts=Parts(parts, "detector", ("A", "B"))
+    )
+    assert found.halves == "detectors A against B"
+    # Counts of the first are scaled up by 1.5, and so is their noise over that of the second.
+    assert abs(found.sums.relative[0] - 1.5) < 5 * found.sums.sigma[0] + 0.02
+    assert found.sums.relative[2] < 0.1
+    dark = Parts(np.stack([parts.sum(axis=0), 0 * parts[0]]), "detector", ("A", "B"))
+    found = held_out_check(source, dictionary, settings.Denoise(), parts=dark)
+    assert found.halves == "one half of the photons"

@@ -17,6 +17,7 @@ from mlatem.denoising.verdicts import rare_verdict
 from mlatem.model import Basis
 from mlatem.passes import TileSource, scores_pass
 from mlatem.rare_axes import with_rare_axes
+from mlatem.score_maps import score_moment
 from mlatem.settings import Denoise
 
 SIDE, N_ENERGY = 64, 256
@@ -52,7 +53,7 @@ def test_six_pixels_get_an_axis(specimen, dictionary, lines, without):
     assert axes[0].is_listed == (not without) and axes[0].significance > 6
     assert found.n_rare == 1 and found.rank == 4 and not found.is_uncertain[-1]
     scores = scores_pass(source, found)
-    found = with_eigenvalues(found, scores)
+    found = with_eigenvalues(found, *score_moment(scores))
     window = np.abs(partial.energy - 15.7) < 0.2
     rare = np.argsort(-expected[:, window].sum(axis=1))[:6]
     assert scores.reshape(-1, 4)[rare, -1].mean() > 4

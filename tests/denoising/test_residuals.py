@@ -11,6 +11,7 @@ from mlatem.denoising.scores import scores
 from mlatem.denoising.verdicts import residual_verdict
 from mlatem.errors import InputError
 from mlatem.model import Dictionary
+from mlatem.score_maps import score_moment
 from mlatem.settings import Denoise
 
 N_ENERGY = 512
@@ -72,7 +73,7 @@ def test_wrong_offset_is_measured(specimen, dictionary, lines, shift_kev):
     found = suggest(basis, wrong, lines)
     axes = [s.axis for s in found if s.kind == "axis"]
     assert axes and all(s.kind == "axis" for s in found)
-    error = axis_error(scores(counts, basis), basis, wrong, axes)
+    error = axis_error(*score_moment(scores(counts, basis)[None]), basis, wrong, axes)
     assert error.cause == "offset"
     # To first order, and interpolating the columns widens the lines: good to a quarter.
     assert error.value == pytest.approx(-shift_kev, rel=0.25)

@@ -15,7 +15,7 @@ from mlatem.io.info import describe
 from mlatem.io.layout import plan_layout
 from mlatem.io.read import open_raw, read
 from mlatem.io.signals import RawSignals, Split, detector_spectra
-from mlatem.io.store import load_spectrum_image, open_store, write_store
+from mlatem.io.store import load_parts, load_spectrum_image, open_store, write_store
 from mlatem.io.validate import validate_store
 from mlatem.model import SpectrumImage
 from mlatem.settings import Convert, with_frames
@@ -231,3 +231,15 @@ def test_what_works_on_maps_works_on_such_stores(tmp_path):
     json.dumps(described, allow_nan=False)
     lazy = mlatem.open(path)["edxs_detectors"]["counts"]
     assert lazy.chunks is not None
+
+
+def test_parts_of_a_store_are_read_where_they_are_sliced(tmp_path):
+    signals, parts = map_of()
+    write_store(signals, tmp_path / "a.zarr")
+    found = load_parts(tmp_path / "a.zarr")
+    assert found is not None and found.dims[0] == "detector"
+    assert list(found["detector"].values) == ["A", "B"]
+    np.testing.assert_array_equal(found.data[1, 1:3, :, :], parts[1, 1:3])
+    image = signals.spectrum_images[0]
+    write_store(RawSignals((image,)), tmp_path / "b.zarr")
+    assert load_parts(tmp_path / "b.zarr") is None
