@@ -72,7 +72,7 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     for side in {32, options.side}:  # the small one, for kernels to be compiled
         small = options.folder / f"{side}x{side}x{options.channels}"
         prepare(small, side, options.channels, options.counts)
-    for step in STEPS:
+    for step in options.steps:
         run(options, step, "1 thread", side=32)
     print(HEAD)
     for step in options.steps:

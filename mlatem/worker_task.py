@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import pickle
+import socket
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version as version_of
+from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -55,6 +57,24 @@ def check_version(found: str | None, wanted: str, who: str) -> None:
             f"{who} {has}, and this process {wanted}: start scheduler and workers in the "
             "environment that MLATEM runs in"
         )
+
+
+def store_here(root: str, read_only: bool) -> Any:
+    """The folder of a store that another process opened.
+
+    Raises
+    ------
+    WorkerError
+        If this process does not see it: what is missing would read as zeros.
+    """
+    from zarr.storage import LocalStore
+
+    if not (Path(root) / "zarr.json").is_file():
+        raise WorkerError(
+            f"a worker on {socket.gethostname()} does not see {root}: run workers on machines that "
+            "share the file system of the results, or set workflow.dask to threads"
+        )
+    return LocalStore(root, read_only=read_only)
 
 
 def kept_here(key: str, make: Callable[[], T]) -> T:

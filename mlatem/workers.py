@@ -8,14 +8,15 @@ import logging
 import pickle
 import sys
 import time
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, ClassVar
 
 import cloudpickle
 
@@ -266,15 +267,32 @@ def pickled(function: Callable[..., Any]) -> bytes | None:
     buffers: list[pickle.PickleBuffer] = []
     try:
         # What is too large is seen before it is copied.
-        whole = cloudpickle.dumps(function, protocol=5, buffer_callback=buffers.append)
-        size = len(whole) + sum(buffer.raw().nbytes for buffer in buffers)
+        size = len(_dumps(function, buffer_callback=buffers.append))
+        size += sum(buffer.raw().nbytes for buffer in buffers)
         if size <= LIMIT_BYTES:
-            return bytes(cloudpickle.dumps(function))
+            return _dumps(function)
         reason = f"each process would get {size / 1e6:.0f} MB of arrays that are in memory"
     except (TypeError, pickle.PicklingError, BufferError) as error:
         reason = f"what they read cannot go to other processes ({error})"
     _logger.warning("tiles are worked on in this process: %s; a store can be spread", reason)
     return None
+
+
+def _dumps(function: Callable[..., Any], **options: Any) -> bytes:
+    """A pickle in which the folders of stores are absolute, and looked for where it is read."""
+    from zarr.storage import LocalStore
+
+    def reduced(store: LocalStore) -> tuple[Callable[..., Any], tuple[str, bool]]:
+        return worker_task.store_here, (str(store.root.resolve()), store.read_only)
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        dispatch_table: ClassVar = ChainMap(
+            {LocalStore: reduced}, cloudpickle.Pickler.dispatch_table
+        )
+
+    file = BytesIO()
+    Pickler(file, protocol=5, **options).dump(function)
+    return file.getvalue()
 
 
 @contextmanager

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from threadpoolctl import threadpool_info
 import mlatem
 from mlatem import settings, worker_task, workers
 from mlatem.errors import ConfigError, InputError, WorkerError
+from mlatem.io.store import load_spectrum_image
 from mlatem.parallel import map_tiles
 from mlatem.passes import TileSource, statistics_pass, sum_spectrum_pass
 from mlatem.physics.dictionary import edxs_dictionary
@@ -208,6 +211,26 @@ class ReadsOnRecord:
         from mlatem.steps.inputs import open_source
 
         return open_source(self.store)[0].counts[key]
+
+
+@pytest.mark.parametrize("is_lazy", [False, True])
+def test_a_store_is_found_from_another_folder_or_missed_aloud(
+    store, tmp_path, monkeypatch, is_lazy
+):
+    """What is missing of a Zarr array would read as zeros."""
+    shutil.copytree(store, tmp_path / "spim.zarr")
+    monkeypatch.chdir(tmp_path)
+    data = mlatem.open("spim.zarr")["edxs"]["counts"].data if is_lazy else None
+    counts = load_spectrum_image("spim.zarr").counts if data is None else data
+    source = TileSource(counts, slice(0, 800), tile_shape=(16, 16))
+    function = workers.pickled(source.load)
+    expected = source.load(source.tiles[1]).sum_spectrum()
+    monkeypatch.chdir("/")
+    found = pickle.loads(function)(source.tiles[1]).sum_spectrum()
+    np.testing.assert_array_equal(found, expected)
+    shutil.rmtree(tmp_path / "spim.zarr")
+    with pytest.raises(WorkerError, match=r"does not see .*spim\.zarr: run workers on machines"):
+        pickle.loads(function)
 
 
 @pytest.mark.parametrize("why", ["MB of arrays that are in memory", "cannot go to other processes"])
