@@ -144,16 +144,17 @@ def test_lazy_counts_equal_eager_ones(counts, dictionary, lowrank):
     np.testing.assert_array_equal(other["scores"], lowrank["scores"])
 
 
-def test_product_on_disk_is_that_in_memory(counts, dictionary, lowrank, tmp_path):
-    stored = mlatem.denoise(counts, dictionary, path=tmp_path / "lowrank.zarr")
+@pytest.mark.parametrize("name", ["lowrank.zarr", "lowrank.zarr.zip"])
+def test_product_on_disk_is_that_in_memory(counts, dictionary, lowrank, tmp_path, name):
+    stored = mlatem.denoise(counts, dictionary, path=tmp_path / name)
     assert stored["scores"].chunks is not None
-    for name in ("scores", "smoothed_scores"):
-        scale = float(abs(lowrank[name]).max())
-        np.testing.assert_allclose(stored[name], lowrank[name], atol=1e-6 * scale)
+    for maps in ("scores", "smoothed_scores"):
+        scale = float(abs(lowrank[maps]).max())
+        np.testing.assert_allclose(stored[maps], lowrank[maps], atol=1e-6 * scale)
     np.testing.assert_array_equal(stored["guard"], lowrank["guard"])
-    assert set(load_dataset(tmp_path / "lowrank.zarr")) == set(lowrank)
+    assert set(load_dataset(tmp_path / name)) == set(lowrank)
     assert stored.attrs["verdicts"] == lowrank.attrs["verdicts"]
-    assert [path.name for path in tmp_path.iterdir()] == ["lowrank.zarr"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
     np.testing.assert_allclose(
         mlatem.reconstruct(stored), mlatem.reconstruct(lowrank), rtol=1e-4, atol=1e-4
     )
