@@ -1,5 +1,7 @@
 """Axes that neighbouring pixels share, against sums over pairs and simulated truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,8 @@ from mlatem.factorization.coherence import (
     span_axes,
     tile_coherence,
 )
+from mlatem.factorization.solution import CompositionSolution
+from mlatem.factorization.verdicts import decisions
 from mlatem.model import SparseCounts
 from mlatem.passes import TileSource, coherence_pass
 from mlatem.placement import place_regions
@@ -171,3 +175,20 @@ def test_regions_of_a_weak_phase_differ_from_the_others(make_specimen):
     assert placed.n_coherent == 2 and placed.plan.n_wide == 1
     assert placed.plan.halo_px >= HALO_PX - 1
     assert placed.centroids.shape[2] == len(placed.axes) == 2
+
+
+def test_the_decision_log_says_where_neighbours_share_more_than_there_are_phases():
+    one = CompositionSolution(
+        coefficient=np.ones((1, 1)),
+        coefficient_covariance=np.zeros((1, 1, 1)),
+        loss=np.zeros(1),
+        spread_deg=np.zeros(1),
+        n_carried=1,
+        n_rounds=2,
+        converged=True,
+        reason="",
+    )
+    options = settings.Factorize()
+    assert "neighbouring" not in decisions(replace(one, n_coherent=1), options)[0].reason
+    told = decisions(replace(one, n_coherent=3), options)[0]
+    assert told.choice == "1 phase" and "neighbouring pixels share 3 axes" in told.reason
