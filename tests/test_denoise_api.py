@@ -173,7 +173,7 @@ def test_masked_pixels_on_disk_are_nan(counts, dictionary, tmp_path):
 
 def test_a_guide_is_brought_onto_the_grid(counts, dictionary, lowrank):
     y, x = np.arange(-2.0, N_ROWS + 2, 0.25), np.arange(-3.0, N_COLUMNS + 3, 0.5)
-    left = (x < 19.75)[None] * np.ones((y.size, 1))
+    left = (x < 19.4)[None] * np.ones((y.size, 1))
     image = xr.DataArray(left, dims=("y", "x"), coords={"y": y, "x": x})
     coarse = (np.arange(N_COLUMNS) < 20)[None] * np.ones((N_ROWS, 1))
     options = Denoise(held_out=False)

@@ -19,6 +19,8 @@ from mlatem.denoising.wavelets import Classes, Map, Transform, approximation, de
 _BORDERS = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 #: Median of the size of a normal variable of unit variance.
 _MEDIAN_OF_SIZE = 0.6745
+#: Noise of an image, over its contrast, below which rounding would be taken for structure.
+_LEAST_NOISE = 1e-3
 
 
 def noise_of(image: NDArray[np.floating]) -> float:
@@ -34,7 +36,8 @@ def noise_of(image: NDArray[np.floating]) -> float:
         if rough.shape[axis] > 1:
             rough = np.diff(rough, axis=axis) / np.sqrt(2.0)
     sigma = float(np.median(np.abs(rough - np.median(rough)))) / _MEDIAN_OF_SIZE
-    return max(sigma**2, float(np.finfo(np.float32).tiny))
+    least = _LEAST_NOISE * float(image.std(dtype=np.float64))
+    return max(sigma**2, least**2, float(np.finfo(np.float32).tiny))
 
 
 def guide_classes(
