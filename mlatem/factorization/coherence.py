@@ -16,7 +16,7 @@ from scipy.linalg import toeplitz
 from scipy.optimize import minimize_scalar
 
 from mlatem.errors import InputError
-from mlatem.factorization.pooled import Array
+from mlatem.factorization.pooled import Array, no_column
 from mlatem.factorization.vertices import orthonormal_columns
 from mlatem.kernels.pooling import project
 from mlatem.kernels.smoothing import gaussian, smooth
@@ -82,8 +82,17 @@ class CoherentAxes:
 
 
 def span_axes(basis: Basis, dictionary: Dictionary) -> Array:
-    """Orthonormal axes of the dictionary's span in whitened channels, (n_span, n_energy)."""
-    span: Array = orthonormal_columns((dictionary.columns * basis.weights).T).T
+    """Orthonormal axes of the dictionary's span in whitened channels, (n_span, n_energy).
+
+    Raises
+    ------
+    InputError
+        If no column is above zero where the map has counts.
+    """
+    columns = dictionary.columns * basis.weights
+    if not columns.any():
+        raise no_column()
+    span: Array = orthonormal_columns(columns.T).T
     return span
 
 

@@ -81,6 +81,14 @@ class PooledData:
         return float(np.sum(model) - np.sum(self.counts * np.log(model)))
 
 
+def no_column() -> InputError:
+    """The error where the dictionary has nothing in the channels that have counts."""
+    return InputError(
+        "no column of the dictionary is above zero where the map has counts: build it on the "
+        "energies of the counts, with a continuum"
+    )
+
+
 def unit_columns(columns: Array) -> Array:
     """Columns that add up to one over the channels."""
     scaled: Array = columns / columns.sum(axis=-1, keepdims=True)

@@ -24,10 +24,7 @@ from mlatem.factorization.intervals import composition_leeway, in_coefficients
 from mlatem.factorization.number import Neighbours, neighbours
 from mlatem.factorization.other_columns import opened_in_itself
 from mlatem.factorization.own_columns import OwnColumns, with_own_columns
-from mlatem.factorization.pooled import (
-    Array,
-    PooledData,
-)
+from mlatem.factorization.pooled import Array, PooledData, no_column
 from mlatem.factorization.prior_cost import PriorCosts, no_costs, prior_costs
 from mlatem.factorization.prior_fit import Known, matched_starts
 from mlatem.factorization.solution import CompositionSolution
@@ -287,10 +284,7 @@ def _pooled(regions: Sequence[RegionStatistics], dictionary: Dictionary) -> list
         raise InputError("no region spectra were given: expected one record for each thinning")
     thinnings = [PooledData.from_regions(part, dictionary) for part in regions]
     if not all(np.any(data.counts.sum(axis=0) @ data.columns.T) for data in thinnings):
-        raise InputError(
-            "no column of the dictionary is above zero where the map has counts: build it on the "
-            "energies of the counts, with a continuum"
-        )
+        raise no_column()
     return thinnings
 
 
