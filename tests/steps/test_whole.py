@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from mlatem.io.atomic import read_json
 from mlatem.io.sources import sha256_of_file
 from mlatem.settings import parse
 from mlatem.sheet import DatasetRow
+from mlatem.steps.report import DatasetFiles, report
 from mlatem.steps.whole import analyse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,3 +86,29 @@ def test_the_digest_tells_settings_apart(results, campaign):
     first, second = (read_json(folder / "DONE.json")["provenance"] for folder in results.values())
     assert first["settings_sha256"] == second["settings_sha256"]
     assert len(first["settings_sha256"]) == 64
+
+
+def test_a_dataset_has_few_files(results):
+    folder = results[1]
+    assert {path.name for path in folder.iterdir()} == {
+        *("spim.zarr", "calibration.json", "lowrank.zarr.zip", "factorization.zarr.zip"),
+        *("rare.zarr.zip", "phases.csv", "maps.zarr.zip", "thumbnail.png", "report.html"),
+        "DONE.json",
+    }
+    assert sum(path.is_file() for path in folder.rglob("*")) <= 60
+
+
+def test_figures_are_files_where_they_are_wanted(results, tmp_path):
+    shutil.copytree(results[1], tmp_path / "long")
+    files = DatasetFiles.in_folder(tmp_path / "long")
+    kept = read_json(tmp_path / "long" / "DONE.json")["provenance"]
+    settings = parse(kept["settings"] | {"report": {"figure_files": True, "figure_dpi": 50}})
+    report(
+        files,
+        page=tmp_path / "long" / "report.html",
+        done=tmp_path / "long" / "DONE.json",
+        row=DatasetRow(**kept["sample_sheet"]),
+        settings=settings,
+    )
+    figures = {path.name for path in (tmp_path / "long" / "figures").iterdir()}
+    assert {"phase_map.png", "sum_spectrum.png", "element_Fe.png"} <= figures
