@@ -7,10 +7,15 @@ Each message says what, which value, what was expected, and the mend.
 from __future__ import annotations
 
 from os import PathLike
+from typing import Any
 
 
 class MlatemError(Exception):
     """Base of every error that MLATEM raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Said outright: packages that teach pickle more of errors fail on those of built-in kinds.
+        return type(self), self.args
 
 
 class InputError(MlatemError, ValueError):

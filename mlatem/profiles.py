@@ -13,6 +13,7 @@ import yaml
 
 from mlatem.errors import ConfigError
 from mlatem.io.atomic import atomic_path
+from mlatem.resources import GROUPED, shared_job
 
 #: What SLURM allows in the name of a partition or an account, and no shell could mistake.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,+-]*")
@@ -51,8 +52,11 @@ scheduler: greedy
 printshellcmds: false
 latency-wait: {latency_s}
 
-# Stages after the conversion share one job of SLURM, since each job costs 3 s of a processor and
-# 300 MB before any work. Processors of such a job: its stages run one after the other.
+# Stages after the conversion share one job of SLURM: each job costs 3 s of a processor and 300 MB
+# before any work. Without these lines every stage is a job of its own.
+groups:
+{groups}
+# Processors of such a job: its stages run one after the other where they would need more.
 cores: 2
 
 # Rules ask for memory (mem_mb) and time (runtime) by the size of the dataset and the attempt.
@@ -185,6 +189,7 @@ def _render(
     return _TEMPLATE.format(
         about=about,
         n_jobs=options.n_jobs,
+        groups="".join(f"  - {rule}={shared_job(rule)}\n" for rule in GROUPED),
         retries=2,
         latency_s=latency_s,
         where="".join(f"  {line}\n" for line in _lines(named)),

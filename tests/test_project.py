@@ -141,6 +141,7 @@ def test_the_package_imports_what_it_declares():
     # pydantic_core belongs to pydantic, llvmlite to numba; the workflow, not the package, runs on
     # snakemake; the vendor readers are imported by name, one at a time.
     imported = imported_by("mlatem") - {"pydantic_core", "llvmlite"} - OPTIONAL_EXTRAS
+    imported -= {"distributed"}  # of the extra `spread`, imported where it is asked for
     assert imported <= importable, "declare these in pyproject.toml"
     assert importable - imported <= {"snakemake", "rsciio"}, (
         "these are declared, but nothing imports them"

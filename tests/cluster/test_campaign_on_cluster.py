@@ -24,6 +24,11 @@ from mlatem.steps.status import status
 TOLERANCE = 1e-9
 #: A machine that is busy with much else is slow, not wrong.
 LONGEST_S = 1800.0
+#: Minutes each, mostly of waiting for SLURM.
+if_asked_for = pytest.mark.skipif(
+    "MLATEM_CLUSTER_FAULTS" not in os.environ,
+    reason="takes minutes: set MLATEM_CLUSTER_FAULTS=1 to run it",
+)
 JOB_FOR_EACH_DATASET = "workflow: {jobs: dataset}\n"
 
 
@@ -74,6 +79,7 @@ def test_the_report_of_snakemake_needs_no_network(undisturbed, tmp_path):
     assert page.stat().st_size > 1e6
 
 
+@if_asked_for
 def test_faults_of_jobs_nodes_and_disks_leave_the_right_results(calm, make_campaign):
     """Over memory, over time, killed, a node lost and a full disk, each on a dataset."""
     names = ("memory", "time", "killed", "node", "disk")
@@ -101,6 +107,7 @@ def test_faults_of_jobs_nodes_and_disks_leave_the_right_results(calm, make_campa
     assert "SLURM status is: 'TIMEOUT'" in campaign.printed()
 
 
+@if_asked_for
 def test_a_stage_that_is_killed_is_done_again_with_those_of_its_job(calm, make_campaign):
     campaign = make_campaign("map")
     run = campaign.start()
@@ -150,6 +157,7 @@ def assert_refused(campaign, run, make_campaign):
     assert f"these are the results of another campaign, {campaign.folder}" in other.printed()
 
 
+@if_asked_for
 def test_blocks_of_a_large_map_on_several_nodes_give_what_one_job_gives(make_campaign, tmp_path):
     """Four tiles in three blocks, after and before jobs on the whole map."""
     specimen = tmp_path / "tall.yaml"

@@ -85,7 +85,7 @@ def test_masked_rows_are_as_rows_that_are_not_there(cube, dictionary):
     np.testing.assert_array_equal(found.n_pixels, expected.n_pixels)
     np.testing.assert_allclose(found.score, expected.score, rtol=1e-6)
     options = Denoise(spatial="none")
-    left, right = (held_out_check(source, known, options) for source in (whole, cut))
+    left, right = (held_out_check(source, known, options).sums for source in (whole, cut))
     assert left.n_pixels == right.n_pixels == n_rows * SIDE
     np.testing.assert_allclose(left.relative, right.relative, rtol=1e-6)
     np.testing.assert_allclose(left.sigma, right.sigma, rtol=1e-6)
@@ -99,5 +99,5 @@ def test_a_block_with_masked_pixels_is_the_mean_of_the_others(dictionary):
     gaps[::2, ::2] = True
     options, channels = Denoise(bin_px=2, bin_channels=1, spatial="none"), slice(0, N_ENERGY)
     source = TileSource(counts, channels, mask=gaps)
-    binning = held_out_check(source, dictionary(N_ENERGY), options).relative[1]
+    binning = held_out_check(source, dictionary(N_ENERGY), options).sums.relative[1]
     assert binning == pytest.approx(1 / 3, rel=0.05)

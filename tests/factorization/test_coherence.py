@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Axes that neighbouring pixels share, against sums over pairs and simulated truth."""
 
 from dataclasses import replace
