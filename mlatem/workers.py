@@ -15,7 +15,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from threading import Event
 from typing import Any, ClassVar
 
 import cloudpickle
@@ -34,7 +33,8 @@ CONNECT_S = 30.0
 #: Seconds in which one of the workers is there, at the beginning and after all were lost.
 WORKERS_S = 300.0
 
-_LOOK_S = 5.0
+#: Seconds after which it is seen whether there are workers; enough to fetch a result.
+_LOOK_S = 20.0
 _QUIET = {"distributed.admin.large-graph-warning-threshold": "1GB"}
 _logger = logging.getLogger(__name__)
 _current: ContextVar[Workers | None] = ContextVar("workers", default=None)
@@ -147,9 +147,20 @@ class Workers:
     def _result(self, future: Any) -> Any:
         from distributed.scheduler import KilledWorker
 
-        done, lost_since = Event(), None
-        future.add_done_callback(lambda _: done.set())
-        while not done.wait(_LOOK_S):
+        lost_since = None
+        while True:
+            try:
+                return future.result(timeout=_LOOK_S)
+            except TimeoutError:
+                # Not there yet; or lost with its worker, though it had been finished.
+                if future.status == "error":
+                    raise
+            except KilledWorker as error:
+                raise WorkerError(
+                    f"{error.allowed_failures + 1} workers of {self._name} died on the same tile, "
+                    "most often because memory ran out: give the workers more memory or have fewer "
+                    "of them, or set workflow.dask to threads, which need less"
+                ) from None
             now = time.monotonic()
             lost_since = None if self._client.nthreads() else lost_since or now
             if lost_since is not None and now - lost_since > WORKERS_S:
@@ -157,14 +168,6 @@ class Workers:
                     f"all workers of {self._name} are gone for {WORKERS_S:.0f} s: start new ones "
                     "and run again"
                 )
-        try:
-            return future.result()
-        except KilledWorker as error:
-            raise WorkerError(
-                f"{error.allowed_failures + 1} workers of {self._name} died on the same tile, most "
-                "often because memory ran out: give the workers more memory or have fewer of "
-                "them, or set workflow.dask to threads, which need less"
-            ) from None
 
     @property
     def _name(self) -> str:
