@@ -97,13 +97,13 @@ def test_the_number_of_rare_axes_survives_a_file(specimen, dictionary, lines):
     np.testing.assert_array_equal(again.without_rare().axes, basis.axes)
 
 
-@pytest.mark.parametrize(("of_listed", "expected"), [(7.0, "Zr"), (5.9, "Pt"), (5.0, "Pt")])
+@pytest.mark.parametrize(("of_listed", "expected"), [(8.0, "Zr"), (6.9, "Pt"), (6.0, "Pt")])
 def test_a_listed_element_is_taken_before_one_that_hardly_fits_better(
     dictionary, of_listed, expected
 ):
     sums = RareSums.zero(2)
     n_pixels, score = sums.n_pixels.copy(), sums.score.copy()
-    n_pixels[0, 0], score[0, 0] = 4, 2.0 * np.array([7.2, of_listed])
+    n_pixels[0, 0], score[0, 0] = 4, 2.0 * np.array([8.2, of_listed])
     searched = Directions(("Pt", "Zr"), np.eye(2, N_ENERGY))
     axis, direction = find(RareSums(n_pixels, score), searched, dictionary(N_ENERGY))
     assert axis.element == expected and axis.is_listed == (expected == "Zr")
