@@ -36,7 +36,7 @@ from mlatem.factorization.outliers import with_outliers
 from mlatem.factorization.solver import estimate_n_phases, solve_compositions
 from mlatem.model import RegionStatistics
 from mlatem.passes import TileSource, regions_pass, statistics_pass
-from mlatem.placement import place_regions
+from mlatem.passes.placement import place_regions
 
 RIGHT_DEG, RIGHT_ORACLES = 2.0, 3.0
 CLASSES = ("PURE", "CORNER", "WEAK", "OPEN")

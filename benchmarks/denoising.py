@@ -29,12 +29,12 @@ from denoising_cases import Case, case, dictionary
 
 import mlatem
 from mlatem.api.denoising import all_lines, denoise
-from mlatem.arenas import share_one_arena
 from mlatem.denoising.rank import low_rank
 from mlatem.denoising.rare_axes import directions, find, is_significant
 from mlatem.model import Basis
+from mlatem.parallel.arenas import share_one_arena
 from mlatem.passes import TileSource, statistics_pass
-from mlatem.rare_axes import rare_sums
+from mlatem.passes.rare_axes import rare_sums
 from mlatem.settings import Denoise
 
 DOSES = (20, 100, 500)

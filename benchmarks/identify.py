@@ -29,7 +29,7 @@ from calibration import four_detectors, spectrum
 
 import mlatem
 from mlatem import settings
-from mlatem.identification import Conditions, identify_spectrum
+from mlatem.calibration.identification import Conditions, identify_spectrum
 from mlatem.model import Identification
 from mlatem.physics.detector import fwhm_ev
 from mlatem.preprocessing.poisson_fit import fit_counts

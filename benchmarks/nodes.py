@@ -28,8 +28,8 @@ import yaml
 from threadpoolctl import threadpool_limits
 
 import mlatem
-from mlatem.campaign import load_folder
-from mlatem.profiles import SlurmOptions, install
+from mlatem.campaign.folder import load_folder
+from mlatem.campaign.profiles import SlurmOptions, install
 from mlatem.sheet import DatasetRow
 from mlatem.steps.status import status
 from mlatem.steps.whole import analyse

@@ -19,8 +19,8 @@ from pathlib import Path
 import yaml
 
 import mlatem
-from mlatem.campaign import load_folder
-from mlatem.resources import work_mb
+from mlatem.campaign.folder import load_folder
+from mlatem.campaign.resources import work_mb
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Rows, columns, channels, counts of a pixel.

@@ -52,7 +52,7 @@ job, MB | Files of results, a dataset | Of logs and records | Load |
 LOOP = """
 import sys, time
 from pathlib import Path
-from mlatem.campaign import load_folder
+from mlatem.campaign.folder import load_folder
 from mlatem.sheet import DatasetRow
 from mlatem.steps.whole import analyse
 campaign = load_folder(sys.argv[1])

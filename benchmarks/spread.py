@@ -27,8 +27,8 @@ import yaml
 import mlatem
 from mlatem import settings
 from mlatem.io.datasets import load_dataset
+from mlatem.parallel.workers import spread_over
 from mlatem.sheet import DatasetRow
-from mlatem.workers import spread_over
 
 ROOT = Path(__file__).resolve().parents[1]
 ELEMENTS = "O,Si,Ti,Fe"

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from mlatem.io.store import open_store as open  # noqa: F401
     from mlatem.io.validate import validate_store  # noqa: F401
     from mlatem.model import Dictionary  # noqa: F401
+    from mlatem.parallel.workers import spread_over  # noqa: F401
     from mlatem.steps.convert import convert  # noqa: F401
     from mlatem.steps.export import export  # noqa: F401
     from mlatem.steps.simulate import simulate  # noqa: F401
-    from mlatem.workers import spread_over  # noqa: F401
 
 __version__ = "0.1.0"
 
@@ -59,7 +59,7 @@ _HOMES = {
     "reconstruct": ("mlatem.api", "reconstruct"),
     "refine": ("mlatem.api", "refine"),
     "simulate": ("mlatem.steps.simulate", "simulate"),
-    "spread_over": ("mlatem.workers", "spread_over"),
+    "spread_over": ("mlatem.parallel.workers", "spread_over"),
     "to_hyperspy": ("mlatem.io.export", "to_hyperspy"),
     "validate_store": ("mlatem.io.validate", "validate_store"),
 }

@@ -385,7 +385,7 @@ def test_public_names_are_listed_and_found():
 def test_submodules_do_not_hide_functions():
     """A module of the same name, once imported, would take a function's place."""
     code = (
-        "import mlatem.steps.denoise, mlatem.steps.factorize, mlatem.calibration, mlatem\n"
+        "import mlatem.steps.denoise, mlatem.steps.factorize, mlatem.calibration.image, mlatem\n"
         "for name in mlatem.__all__:\n"
         "    value = getattr(mlatem, name)\n"
         "    assert name == '__version__' or callable(value), name\n"

@@ -16,9 +16,9 @@ import yaml
 from typer.testing import CliRunner, Result
 
 import mlatem
+from mlatem.campaign.schema import generated_files
 from mlatem.cli import app
 from mlatem.io.atomic import read_json
-from mlatem.schema import generated_files
 
 ROOT = Path(__file__).resolve().parents[1]
 SPECIMEN = ROOT / "examples" / "specimens" / "small.yaml"

@@ -25,14 +25,14 @@ from mlatem.denoising.verdicts import (
     suggestion_words,
 )
 from mlatem.errors import InputError
-from mlatem.held_out import METHODS, Parts, held_out_check
 from mlatem.io.detector_tables import with_detector_file
 from mlatem.io.score_maps import Maps, open_maps, stored_maps
 from mlatem.model import Calibration, Dictionary
 from mlatem.passes import TileSource, scores_pass, statistics_pass
+from mlatem.passes.held_out import METHODS, Parts, held_out_check
+from mlatem.passes.rare_axes import with_rare_axes
+from mlatem.passes.score_maps import score_moment, smooth_scores
 from mlatem.physics.all_elements import ELEMENTS, element_groups
-from mlatem.rare_axes import with_rare_axes
-from mlatem.score_maps import score_moment, smooth_scores
 
 _logger = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from mlatem import settings as _settings
 from mlatem.api.data import check_options, spectrum_image
 from mlatem.denoising.rank import low_rank, rank_decision
-from mlatem.dense_maps import DenseSource, dense_scores_pass, dense_statistics_pass
 from mlatem.errors import InputError
 from mlatem.io.score_maps import Maps
 from mlatem.model import Dictionary, SpectrumImage
-from mlatem.score_maps import smooth_scores
+from mlatem.passes.dense import DenseSource, dense_scores_pass, dense_statistics_pass
+from mlatem.passes.score_maps import smooth_scores
 
 _logger = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from mlatem.model import (
 from mlatem.model.other_answer import other_answer as other_answer_of
 from mlatem.model.prior_conflicts import agreed_geometry, in_words
 from mlatem.model.priors import Priors
-from mlatem.parallel import map_tiles
+from mlatem.parallel.map import map_tiles
 from mlatem.passes import (
     TileSource,
     abundances_pass,
@@ -43,8 +43,8 @@ from mlatem.passes import (
     regions_pass,
     statistics_pass,
 )
+from mlatem.passes.placement import place_regions
 from mlatem.physics.own_columns import own_columns
-from mlatem.placement import place_regions
 
 
 def factorize(

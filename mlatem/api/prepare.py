@@ -8,8 +8,8 @@ import xarray as xr
 
 from mlatem import settings as _settings
 from mlatem.api.data import SpectrumImageLike, check_options, spectrum_image
-from mlatem.calibration import calibrate_image, detectors_from_array
-from mlatem.element_check import identify_image
+from mlatem.calibration.element_check import identify_image
+from mlatem.calibration.image import calibrate_image, detectors_from_array
 from mlatem.io.detector_tables import with_detector_file
 from mlatem.model import (
     Calibration,

@@ -63,7 +63,7 @@ def schema(
     root: Annotated[Path, typer.Argument(help="Root of the repository.")] = Path(),
 ) -> None:
     """Regenerate the default configuration and the JSON schemas from the settings."""
-    from mlatem.schema import generated_files
+    from mlatem.campaign.schema import generated_files
 
     for name, text in generated_files().items():
         path = root / name

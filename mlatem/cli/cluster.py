@@ -99,7 +99,7 @@ def install(
     force: Annotated[bool, typer.Option("--force", help="Replace a profile of that name.")] = False,
 ) -> None:
     """Write a profile, so that `snakemake --profile slurm` works for you."""
-    from mlatem import profiles
+    from mlatem.campaign import profiles
 
     options = profiles.SlurmOptions(partition, account, status_command, jobs)
     chosen = name or kind

@@ -35,8 +35,8 @@ from mlatem.factorization.regions import (
     tile_sample,
 )
 from mlatem.model import RefinementStatistics, RegionStatistics
+from mlatem.parallel.tiling import Tile
 from mlatem.passes.source import TileSource, over
-from mlatem.tiling import Tile
 
 TileAbundances = tuple[NDArray[np.int64], PixelAbundances, DominantSums]
 

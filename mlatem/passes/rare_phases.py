@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from mlatem.factorization import rare
 from mlatem.factorization.rare_candidates import PlaceSums
+from mlatem.parallel.tiling import Tile, plan_tiles
 from mlatem.passes.source import TileSource, over
-from mlatem.tiling import Tile, plan_tiles
 
 
 def rare_pass(

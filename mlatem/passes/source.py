@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from mlatem.errors import InputError
 from mlatem.model import Dictionary, SparseCounts
-from mlatem.parallel import map_tiles
-from mlatem.resident import ResidentCounts
-from mlatem.tiling import Tile, plan_tiles
-from mlatem.workers import current_workers
+from mlatem.parallel.map import map_tiles
+from mlatem.parallel.resident import ResidentCounts
+from mlatem.parallel.tiling import Tile, plan_tiles
+from mlatem.parallel.workers import current_workers
 
 #: Called with the number of finished tiles and of all tiles.
 Progress = Callable[[int, int], None]

@@ -13,9 +13,9 @@ from mlatem.denoising.moments import add_tile, moment_times, tile_statistics, ti
 from mlatem.denoising.scores import scores
 from mlatem.factorization.coherence import HALO_PX, Coherence, tile_coherence
 from mlatem.model import Basis, SparseCounts, StreamedMoment, TileStatistics
-from mlatem.parallel import in_a_loop
+from mlatem.parallel.map import in_a_loop
+from mlatem.parallel.tiling import Tile
 from mlatem.passes.source import TileSource, over
-from mlatem.tiling import Tile
 
 #: From so many channels the second moment is not formed: a matrix of 128 MB in every worker.
 STREAMED_CHANNELS = 4096

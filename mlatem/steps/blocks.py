@@ -24,6 +24,7 @@ from mlatem.io.detector_tables import with_detector_file
 from mlatem.model import Dictionary, RegionStatistics
 from mlatem.model.prior_conflicts import in_words
 from mlatem.model.priors import Priors
+from mlatem.parallel.tiling import Tile, block_of_tiles
 from mlatem.passes import (
     Progress,
     TileAbundances,
@@ -31,9 +32,9 @@ from mlatem.passes import (
     abundances_pass,
     regions_pass,
 )
+from mlatem.passes.placement import Placement
+from mlatem.passes.placement import place_regions as place
 from mlatem.physics.own_columns import own_columns
-from mlatem.placement import Placement
-from mlatem.placement import place_regions as place
 from mlatem.steps.compositions import Compositions, load_compositions, save_compositions
 from mlatem.steps.inputs import (
     Path_,
@@ -44,7 +45,6 @@ from mlatem.steps.inputs import (
     open_source,
 )
 from mlatem.steps.progress import progress
-from mlatem.tiling import Tile, block_of_tiles
 
 _ONLY_BLOCK = "1-of-1"
 _OTHER = "other."

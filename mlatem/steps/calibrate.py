@@ -6,7 +6,7 @@ from __future__ import annotations
 from os import PathLike
 
 from mlatem import settings as _settings
-from mlatem.calibration import calibrate_image, detectors_from_array
+from mlatem.calibration.image import calibrate_image, detectors_from_array
 from mlatem.io.atomic import write_json
 from mlatem.io.detector_tables import with_detector_file
 from mlatem.io.factor_tables import read_factor_table

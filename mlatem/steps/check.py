@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from mlatem import campaign as _campaign
 from mlatem import settings as _settings
+from mlatem.campaign import folder as _campaign
 from mlatem.errors import ConfigError, MlatemError
 from mlatem.factorization.prior_places import phase_patterns
 from mlatem.io.detector_tables import read_detector_file

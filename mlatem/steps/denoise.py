@@ -7,8 +7,8 @@ from os import PathLike
 
 from mlatem import api
 from mlatem import settings as _settings
-from mlatem.arenas import share_one_arena
 from mlatem.io.store import load_parts, load_survey
+from mlatem.parallel.arenas import share_one_arena
 from mlatem.steps.inputs import half_of_shard, load_calibration, open_source
 from mlatem.steps.progress import progress
 

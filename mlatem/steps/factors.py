@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from mlatem import settings as _settings
+from mlatem.calibration.standards import calibrate_factors
 from mlatem.elements import atomic_number
 from mlatem.errors import ConfigError
 from mlatem.io.detector_tables import with_detector_file
@@ -18,7 +19,6 @@ from mlatem.model import FactorTable, SpectrumImage
 from mlatem.model.factor_table import FactorKind
 from mlatem.physics.family_factors import family_factors, table_of
 from mlatem.physics.standardless import standardless_table, usual_lines
-from mlatem.standards import calibrate_factors
 from mlatem.steps.inputs import open_source
 
 Path_ = str | PathLike[str]
@@ -86,7 +86,7 @@ def measured_factors(
     composition : str
         "Sr=0.2,Ti=0.2,O=0.6", atomic fractions of any scale.
     kind, reference, mass_thickness_kg_m2, electrons
-        As for `mlatem.standards.calibrate_factors`.
+        As for `mlatem.calibration.standards.calibrate_factors`.
     acquisition : dict
         Values that take precedence over the file's.
     also : sequence of str
@@ -98,7 +98,7 @@ def measured_factors(
     ConfigError
         If the composition is no list of elements and fractions.
     InputError
-        As `mlatem.standards.calibrate_factors`.
+        As `mlatem.calibration.standards.calibrate_factors`.
     """
     edxs = with_detector_file(edxs)
     table = calibrate_factors(

@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 
 import mlatem
-from mlatem.campaign import load_folder
+from mlatem.campaign.folder import load_folder
 from mlatem.errors import MlatemError, StoreError
 from mlatem.io.atomic import atomic_path, read_json, write_json
 from mlatem.logs import FINISHED

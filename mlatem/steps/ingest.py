@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mlatem.campaign.schema import sheet_tsv
 from mlatem.errors import ConfigError, MlatemError, StoreError
 from mlatem.io.atomic import atomic_path, read_json, write_json
 from mlatem.io.read import open_raw
 from mlatem.io.recognize import FORMATS, folder_suffixes
 from mlatem.io.sources import sha256_of, size_bytes
-from mlatem.schema import sheet_tsv
 from mlatem.settings import Convert
 from mlatem.sheet import append_rows, cells_of_sheet, dataset_name, text_of_sheet
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from mlatem import settings
-from mlatem.workers import spread_over
+from mlatem.parallel.workers import spread_over
 
 
 def as_configured(config: Mapping[str, Any], threads: int) -> AbstractContextManager[None]:

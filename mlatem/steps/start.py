@@ -6,9 +6,9 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+from mlatem.campaign.schema import config_yaml, sheet_tsv
 from mlatem.errors import ConfigError
 from mlatem.io.atomic import atomic_path
-from mlatem.schema import config_yaml, sheet_tsv
 
 
 def init(folder: str | PathLike[str]) -> list[Path]:

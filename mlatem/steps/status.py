@@ -10,8 +10,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from mlatem import campaign as _campaign
-from mlatem.claim import RECORD, is_running
+from mlatem.campaign import folder as _campaign
+from mlatem.campaign.claim import RECORD, is_running
 from mlatem.errors import StoreError
 from mlatem.io.atomic import read_json
 from mlatem.steps.outcome import Outcome, outcome_of

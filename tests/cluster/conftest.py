@@ -15,7 +15,7 @@ from campaigns import ROOT, CampaignOnCluster, new_campaign
 from virtual_slurm import PACKAGES, VirtualSlurm, cluster, missing
 
 import mlatem
-from mlatem.profiles import SlurmOptions, install
+from mlatem.campaign.profiles import SlurmOptions, install
 
 
 @pytest.fixture(scope="session")

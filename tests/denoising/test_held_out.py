@@ -7,10 +7,10 @@ import pytest
 from mlatem import settings
 from mlatem.denoising import held_out as sums
 from mlatem.denoising.verdicts import held_out_verdict
-from mlatem.held_out import METHODS, Parts, held_out_check
 from mlatem.model import SparseCounts
 from mlatem.model.counts import split_counts
 from mlatem.passes import TileSource
+from mlatem.passes.held_out import METHODS, Parts, held_out_check
 
 SIDE, N_ENERGY = 32, 256
 

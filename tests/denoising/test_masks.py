@@ -7,10 +7,10 @@ import pytest
 from mlatem import api
 from mlatem.denoising.rank import low_rank
 from mlatem.denoising.rare_axes import directions
-from mlatem.held_out import held_out_check
 from mlatem.model import SpectrumImage
 from mlatem.passes import TileSource, statistics_pass
-from mlatem.rare_axes import rare_sums
+from mlatem.passes.held_out import held_out_check
+from mlatem.passes.rare_axes import rare_sums
 from mlatem.settings import Denoise
 
 SIDE, N_ENERGY = 48, 256

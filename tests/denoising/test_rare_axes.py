@@ -16,8 +16,8 @@ from mlatem.denoising.residuals import LineGroups
 from mlatem.denoising.verdicts import rare_verdict
 from mlatem.model import Basis
 from mlatem.passes import TileSource, scores_pass
-from mlatem.rare_axes import with_rare_axes
-from mlatem.score_maps import score_moment
+from mlatem.passes.rare_axes import with_rare_axes
+from mlatem.passes.score_maps import score_moment
 from mlatem.settings import Denoise
 
 SIDE, N_ENERGY = 64, 256

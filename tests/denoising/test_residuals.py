@@ -11,7 +11,7 @@ from mlatem.denoising.scores import scores
 from mlatem.denoising.verdicts import residual_verdict
 from mlatem.errors import InputError
 from mlatem.model import Dictionary
-from mlatem.score_maps import score_moment
+from mlatem.passes.score_maps import score_moment
 from mlatem.settings import Denoise
 
 N_ENERGY = 512

@@ -9,7 +9,7 @@ from mlatem.denoising.smoothing import stands_out
 from mlatem.errors import InputError
 from mlatem.io.score_maps import StoredMaps
 from mlatem.model import SparseCounts
-from mlatem.score_maps import score_moment, smooth_scores
+from mlatem.passes.score_maps import score_moment, smooth_scores
 
 SIDE, N_ENERGY = 64, 256
 

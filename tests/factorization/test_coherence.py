@@ -24,7 +24,7 @@ from mlatem.factorization.solution import CompositionSolution
 from mlatem.factorization.verdicts import decisions
 from mlatem.model import SparseCounts
 from mlatem.passes import TileSource, coherence_pass
-from mlatem.placement import place_regions
+from mlatem.passes.placement import place_regions
 
 
 def sparse(dense):

@@ -10,7 +10,7 @@ from mlatem.factorization.abundances import dominant, fit_abundances, fit_other
 from mlatem.factorization.merge import merge
 from mlatem.factorization.solver import solve_compositions
 from mlatem.model import Factorization, SparseCounts
-from mlatem.tiling import plan_tiles
+from mlatem.parallel.tiling import plan_tiles
 
 
 @pytest.fixture(scope="module")

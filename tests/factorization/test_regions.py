@@ -18,8 +18,8 @@ from mlatem.factorization.regions import (
     tile_sample,
 )
 from mlatem.model import SparseCounts
+from mlatem.parallel.tiling import plan_tiles
 from mlatem.settings import Factorize
-from mlatem.tiling import plan_tiles
 
 
 def load(dense, tile):

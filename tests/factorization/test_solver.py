@@ -11,7 +11,7 @@ from mlatem.factorization.scoring import ScoringResult
 from mlatem.factorization.solver import _reason, estimate_n_phases, solve_compositions
 from mlatem.factorization.verdicts import verdicts
 from mlatem.model import RegionStatistics
-from mlatem.parallel import map_tiles
+from mlatem.parallel.map import map_tiles
 from mlatem.settings import Factorize
 
 

@@ -4,8 +4,8 @@
 import pytest
 
 from mlatem.errors import ConfigError
+from mlatem.parallel.workers import current_workers
 from mlatem.steps.spread import as_configured
-from mlatem.workers import current_workers
 
 
 def test_a_job_has_as_many_processes_as_threads():

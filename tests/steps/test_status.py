@@ -10,7 +10,7 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from mlatem.claim import RECORD, claim
+from mlatem.campaign.claim import RECORD, claim
 from mlatem.cli import app
 from mlatem.io.atomic import write_json
 from mlatem.steps import status as step

@@ -17,13 +17,13 @@ import pandas as pd
 import pytest
 
 import mlatem
-from mlatem.campaign import load_folder
-from mlatem.claim import claim
+from mlatem.campaign.claim import claim
+from mlatem.campaign.folder import load_folder
+from mlatem.campaign.resources import work_mb
 from mlatem.io.atomic import read_json
 from mlatem.io.datasets import load_dataset
 from mlatem.io.store import load_spectrum_image
 from mlatem.model import Factorization
-from mlatem.resources import work_mb
 from mlatem.steps.check import check_campaign
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
-from mlatem import campaign, resources
-from mlatem.claim import cancel_orphans, claim
+from mlatem.campaign import folder, resources
+from mlatem.campaign.claim import cancel_orphans, claim
 from mlatem.errors import MlatemError
 from mlatem.sheet import ACQUISITION_COLUMNS, AXES_COLUMNS, PIXEL_COLUMNS
 
 try:
-    CAMPAIGN = campaign.load(config)
+    CAMPAIGN = folder.load(config)
 except MlatemError as error:
     raise WorkflowError(str(error)) from None
 

@@ -10,13 +10,13 @@ import sys
 
 import pytest
 
-from mlatem.claim import cancel_orphans, claim, is_running
+from mlatem.campaign.claim import cancel_orphans, claim, is_running
 from mlatem.errors import ConfigError, StoreError
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from mlatem.claim import claim
+from mlatem.campaign.claim import claim
 held = claim(Path(sys.argv[1]), Path(sys.argv[2]))
 print("held", flush=True)
 time.sleep(600)

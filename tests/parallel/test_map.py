@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from mlatem import parallel
 from mlatem.errors import InputError
 from mlatem.model import TileStatistics
-from mlatem.parallel import map_tiles, single_threaded_blas
-from mlatem.tiling import Tile, plan_tiles
+from mlatem.parallel import map as parallel
+from mlatem.parallel.map import map_tiles, single_threaded_blas
+from mlatem.parallel.tiling import Tile, plan_tiles
 
 TILES = plan_tiles((10, 7), (3, 2))
 

@@ -22,10 +22,10 @@ from mlatem.denoising.rank import low_rank
 from mlatem.io.score_maps import Maps, Scratch
 from mlatem.model import Basis, Dictionary, SparseCounts
 from mlatem.model.counts import split_counts, with_counts
-from mlatem.parallel import map_tiles
+from mlatem.parallel.map import map_tiles
+from mlatem.parallel.tiling import Tile, plan_tiles
 from mlatem.passes import TileSource, scores_pass, statistics_pass
-from mlatem.score_maps import smooth_scores
-from mlatem.tiling import Tile, plan_tiles
+from mlatem.passes.score_maps import smooth_scores
 
 #: The methods of `held_out_check`, in this order.
 METHODS = ("none", "binning", "low_rank")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlatem.errors import InputError
-from mlatem.tiling import Tile, block_of_tiles, plan_tiles
+from mlatem.parallel.tiling import Tile, block_of_tiles, plan_tiles
 
 sizes = st.tuples(st.integers(1, 60), st.integers(1, 60))
 tile_sizes = st.tuples(st.integers(1, 80), st.integers(1, 80))

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from mlatem.campaign.profiles import generated_profiles
 from mlatem.model.priors import Priors
-from mlatem.profiles import generated_profiles
 from mlatem.settings import Settings
 from mlatem.sheet import DatasetRow
 

@@ -20,8 +20,8 @@ from mlatem.denoising.wavelets import BandSums, Classes, mirrored
 from mlatem.errors import InputError
 from mlatem.io.score_maps import Maps
 from mlatem.model import Basis
-from mlatem.parallel import map_tiles
-from mlatem.tiling import Tile, plan_tiles
+from mlatem.parallel.map import map_tiles
+from mlatem.parallel.tiling import Tile, plan_tiles
 
 #: Rows and columns of a block; the halo around it is about as wide as half of it.
 BLOCK_PX = 256

@@ -8,9 +8,9 @@ import logging
 from mlatem.denoising import rare_axes
 from mlatem.denoising.residuals import LineGroups
 from mlatem.model import Basis, Dictionary, thin
-from mlatem.parallel import map_tiles
+from mlatem.parallel.map import map_tiles
+from mlatem.parallel.tiling import Tile
 from mlatem.passes import TileSource
-from mlatem.tiling import Tile
 
 _logger = logging.getLogger(__name__)
 

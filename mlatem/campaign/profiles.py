@@ -11,9 +11,9 @@ from pathlib import Path
 
 import yaml
 
+from mlatem.campaign.resources import GROUPED, shared_job
 from mlatem.errors import ConfigError
 from mlatem.io.atomic import atomic_path
-from mlatem.resources import GROUPED, shared_job
 
 #: What SLURM allows in the name of a partition or an account, and no shell could mistake.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,+-]*")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem import settings as _settings
-from mlatem.calibration import calibrate_image
+from mlatem.calibration.image import calibrate_image
 from mlatem.errors import InputError
 from mlatem.io.detector_tables import with_detector_file
 from mlatem.model import Calibration, Estimate, Factor, FactorTable, SpectrumImage

@@ -21,14 +21,15 @@ import yaml
 from threadpoolctl import threadpool_info
 
 import mlatem
-from mlatem import settings, worker_task, workers
+from mlatem import settings
 from mlatem.errors import ConfigError, InputError, WorkerError
 from mlatem.io.store import load_spectrum_image
-from mlatem.parallel import map_tiles
+from mlatem.parallel import worker_task, workers
+from mlatem.parallel.map import map_tiles
+from mlatem.parallel.tiling import Tile, plan_tiles
+from mlatem.parallel.workers import TILES_AHEAD, spread_over
 from mlatem.passes import TileSource, statistics_pass, sum_spectrum_pass
 from mlatem.physics.dictionary import edxs_dictionary
-from mlatem.tiling import Tile, plan_tiles
-from mlatem.workers import TILES_AHEAD, spread_over
 
 Client = pytest.importorskip(
     "distributed", reason="distributed is not installed: pip install 'mlatem[spread]'"
@@ -342,8 +343,8 @@ def test_another_version_is_refused(dask, processes, monkeypatch):
 def test_an_unguarded_script_is_not_run_again_by_its_processes(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from mlatem.parallel import map_tiles\n"
-        "from mlatem.workers import spread_over\n"
+        "from mlatem.parallel.map import map_tiles\n"
+        "from mlatem.parallel.workers import spread_over\n"
         "print('ran')\n"
         "with spread_over('processes', n_workers=2):\n"
         "    print(sum(map_tiles(abs, [-1, -2, -3])))\n"

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlatem.campaign import Campaign
-from mlatem.errors import InputError
-from mlatem.resources import (
+from mlatem.campaign.folder import Campaign
+from mlatem.campaign.resources import (
     ENGINE_MB,
     GROUPED,
     RULES,
@@ -23,6 +22,7 @@ from mlatem.resources import (
     processes_mb,
     runtime_min,
 )
+from mlatem.errors import InputError
 from mlatem.settings import Settings
 
 #: No test looks at the clock.

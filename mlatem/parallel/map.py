@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from threadpoolctl import threadpool_limits
 
 from mlatem.errors import InputError
-from mlatem.workers import current_workers, pickled
+from mlatem.parallel.workers import current_workers, pickled
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,7 +61,7 @@ def map_tiles(
 
     At most `threads` tiles, and as many waiting results, are in memory at a time. The order of the
     results, hence any sum over them, does not depend on the number of threads, nor on whether
-    tiles are spread over processes (`mlatem.workers.spread_over`).
+    tiles are spread over processes (`mlatem.parallel.workers.spread_over`).
 
     Parameters
     ----------

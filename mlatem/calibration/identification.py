@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem import settings as _settings
-from mlatem.element_hints import neighbour_hint, part_hint
+from mlatem.calibration.element_hints import neighbour_hint, part_hint
 from mlatem.errors import InputError
 from mlatem.model.identification import FoundElement, Identification, Rank, Role
 from mlatem.passes import TileSource, block_sums_pass, sum_spectrum_pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlatem import campaign
+from mlatem.campaign import folder as campaign
 from mlatem.errors import ConfigError
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mlatem.denoising.dense import dense_scores, dense_statistics
 from mlatem.model import Basis, TileStatistics
-from mlatem.parallel import map_tiles
-from mlatem.tiling import Tile, plan_tiles
+from mlatem.parallel.map import map_tiles
+from mlatem.parallel.tiling import Tile, plan_tiles
 
 _DEFAULT_TILE = (64, 128)
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from mlatem.kernels.sparse import copy_pixels
 from mlatem.model import SparseCounts
-from mlatem.tiling import Tile
-from mlatem.worker_task import kept_here
+from mlatem.parallel.tiling import Tile
+from mlatem.parallel.worker_task import kept_here
 
 
 @dataclass

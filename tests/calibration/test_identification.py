@@ -9,9 +9,9 @@ import pytest
 
 import mlatem
 from mlatem import settings
-from mlatem.element_hints import neighbour_hint, part_hint
+from mlatem.calibration.element_hints import neighbour_hint, part_hint
+from mlatem.calibration.identification import Conditions, _find, identify_spectrum
 from mlatem.errors import InputError
-from mlatem.identification import Conditions, _find, identify_spectrum
 from mlatem.model import Acquisition, Identification, SpectrumImage, Value
 
 #: Not of the sets of the benchmark.

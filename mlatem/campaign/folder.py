@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from mlatem import resources
 from mlatem import settings as settings_module
+from mlatem.campaign import resources
 from mlatem.errors import ConfigError
 from mlatem.settings import Settings
 from mlatem.sheet import read_sheet

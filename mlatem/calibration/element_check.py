@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlatem import settings as _settings
-from mlatem.element_verdicts import decision, verdicts
+from mlatem.calibration.element_verdicts import decision, verdicts
+from mlatem.calibration.identification import Conditions, identify_source
+from mlatem.calibration.known import known_of
 from mlatem.errors import InputError
-from mlatem.identification import Conditions, identify_source
-from mlatem.known import known_of
 from mlatem.model import Calibration, Identification, SpectrumImage
 from mlatem.passes import TileSource
 from mlatem.preprocessing.calibrate import Known

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from mlatem.campaign.profiles import SlurmOptions, install, slurm_profile, user_folder
+from mlatem.campaign.resources import GROUPED, RULES, shared_job
 from mlatem.cli import app
 from mlatem.errors import ConfigError
-from mlatem.profiles import SlurmOptions, install, slurm_profile, user_folder
-from mlatem.resources import GROUPED, RULES, shared_job
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def load(options: SlurmOptions) -> dict:

@@ -14,9 +14,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from mlatem import settings as _settings
-from mlatem.element_check import checked_elements, used_elements, with_identification
+from mlatem.calibration.element_check import checked_elements, used_elements, with_identification
+from mlatem.calibration.known import density_of, known_of, number_of
 from mlatem.errors import InputError
-from mlatem.known import density_of, known_of, number_of
 from mlatem.model import (
     Calibration,
     Decision,

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mlatem.parallel.tiling import Tile, plan_tiles
 from mlatem.passes import TileSource
-from mlatem.tiling import Tile, plan_tiles
 
 
 class Counted:

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 
 import cloudpickle
 
-from mlatem import worker_task
 from mlatem.errors import WorkerError
+from mlatem.parallel import worker_task
 
 THREADS, PROCESSES = "threads", "processes"
 #: Tiles that run or wait for each thread of a worker: none has to wait for the next one.

@@ -12,9 +12,10 @@ import jsonschema
 import pytest
 import yaml
 
-from mlatem import schema, settings
+from mlatem import settings
+from mlatem.campaign import schema
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", list(schema.generated_files()))

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 import mlatem
 from mlatem import settings
-from mlatem.calibration import calibrate_image
+from mlatem.calibration.image import calibrate_image
+from mlatem.calibration.standards import calibrate_factors
 from mlatem.cli import app
 from mlatem.errors import ConfigError, InputError
 from mlatem.io.factor_tables import read_factor_table
@@ -20,7 +21,6 @@ from mlatem.model.calibration import Estimate
 from mlatem.physics.atomic import atomic_weight
 from mlatem.physics.dictionary import edxs_dictionary
 from mlatem.physics.factor_units import detected_cross_section_barn
-from mlatem.standards import calibrate_factors
 from mlatem.steps.factors import parse_composition
 
 ENERGY = -0.2 + 0.01 * np.arange(1800)
