@@ -11,7 +11,6 @@ from pathlib import Path
 
 import yaml
 
-from mlatem.campaign.resources import GROUPED, shared_job
 from mlatem.errors import ConfigError
 from mlatem.io.atomic import atomic_path
 
@@ -53,10 +52,8 @@ printshellcmds: false
 latency-wait: {latency_s}
 
 # Stages after the conversion share one job of SLURM: each job costs 3 s of a processor and 300 MB
-# before any work. Without these lines every stage is a job of its own.
-groups:
-{groups}
-# Processors of such a job: its stages run one after the other where they would need more.
+# before any work (`groups: ["report=report"]` gives one back a job of its own). Processors of such a
+# job: its stages run one after the other where they would need more.
 cores: 2
 
 # Rules ask for memory (mem_mb) and time (runtime) by the size of the dataset and the attempt.
@@ -189,7 +186,6 @@ def _render(
     return _TEMPLATE.format(
         about=about,
         n_jobs=options.n_jobs,
-        groups="".join(f"  - {rule}={shared_job(rule)}\n" for rule in GROUPED),
         retries=2,
         latency_s=latency_s,
         where="".join(f"  {line}\n" for line in _lines(named)),

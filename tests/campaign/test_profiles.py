@@ -64,7 +64,6 @@ def test_rules_that_share_a_job_exist():
     for rule in GROUPED:
         assert f"rule {rule}:" in text
         assert shared_job(rule) == "analysis"
-    assert load(SlurmOptions())["groups"] == [f"{rule}=analysis" for rule in GROUPED]
 
 
 def test_jobs_on_blocks_stand_between_those_of_the_stages():

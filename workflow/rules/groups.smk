@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Which stages share a job of a cluster, where its profile groups them: jobs on blocks of a map stand
-# between the stages before and after them.
+# Stages of a dataset that share one job of a cluster. Not said in a profile, since it depends on
+# the campaign: the jobs on blocks of a map stand between the stages before and after them.
 
 
-for stage in workflow.rules:
-    if stage.group is not None:
+def group_stages():
+    for stage in workflow.rules:
         stage.group = resources.shared_job(
             stage.name, blocks=CAMPAIGN.settings.factorize.blocks
         )
+
+
+# Only where jobs are counted and not cores: on one machine stages share nothing.
+if workflow.resource_settings.nodes is not None:
+    group_stages()
