@@ -3,7 +3,7 @@
 
     python benchmarks/spread_nodes.py --folder /tmp/spread
 
-Takes the map of `benchmarks/spread.py` (and makes it, where it is absent), brings up a virtual SLURM
+Takes the map of `benchmarks/spread.py`, and makes it where it is absent, brings up a virtual SLURM
 (`tests/cluster/virtual_slurm.py`), and has each way start a worker on each node, and those denoise
 and factorise. Processor time is that of the whole machine, which should be quiet. Needs SLURM's
 daemons; dask-jobqueue is left out where it is not installed.

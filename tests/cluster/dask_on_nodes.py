@@ -47,7 +47,7 @@ def in_allocation(slurm: VirtualSlurm, folder: Path) -> Iterator[Path]:
     ]
     with (folder / "dask.out").open("w") as out:
         process = subprocess.Popen(
-            [*salloc, "--partition", PARTITION, "bash", "-c", commands],
+            [*salloc, "bash", "-c", commands],
             env=slurm.environment,
             stdin=subprocess.DEVNULL,
             stdout=out,
