@@ -57,8 +57,10 @@ def check_symbols(symbols: Iterable[str]) -> tuple[str, ...]:
     Raises
     ------
     InputError
-        If a symbol is unknown or appears twice.
+        If a symbol is unknown or appears twice, or they are one text.
     """
+    if isinstance(symbols, str):
+        raise InputError(f"elements are the text {symbols!r}: give a list, such as ['O', 'Fe']")
     checked = tuple(symbols)
     for symbol in checked:
         atomic_number(symbol)

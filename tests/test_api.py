@@ -72,6 +72,13 @@ def labelled(image: SpectrumImage) -> xr.Dataset:
     )
 
 
+def labelled_ones() -> xr.Dataset:
+    """A map of one count in each channel."""
+    energy = 0.01 * np.arange(200)
+    coords = {"y": [0.0, 1.0], "x": [0.0, 1.0], "energy": energy}
+    return xr.Dataset({"counts": (("y", "x", "energy"), np.ones((2, 2, 200)))}, coords=coords)
+
+
 @pytest.fixture(scope="module")
 def result(counts, dictionary) -> xr.Dataset:
     return mlatem.factorize(counts, dictionary, 2, settings=OPTIONS)
@@ -239,6 +246,21 @@ def test_an_unknown_keyword_is_named(counts, dictionary, image):
     for call in calls:
         with pytest.raises(InputError, match=r"'tile_shap' is no keyword.*tile_shape, threads"):
             call()
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda c: mlatem.calibrate("map.emd", ["Fe"]), "map.emd is a path: give the counts"),
+        (lambda c: mlatem.calibrate(c, ["Fe"]), "the spectrum image is a ndarray: give what"),
+        (lambda c: mlatem.calibrate(labelled_ones(), "Fe,O"), "elements are the text 'Fe,O'"),
+        (lambda c: mlatem.edxs_dictionary(labelled_ones(), ["Fe"]), "calibration is a list"),
+        (mlatem.quantify, "the factorisation is a ndarray: give what mlatem.factorize returns"),
+    ],
+)
+def test_something_else_in_its_place_is_named(counts, call, named):
+    with pytest.raises(InputError, match=named):
+        call(counts)
 
 
 def test_columns_are_no_dictionary(counts):

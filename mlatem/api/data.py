@@ -45,12 +45,19 @@ def spectrum_image(data: SpectrumImageLike) -> SpectrumImage:
     Raises
     ------
     InputError
-        If there is no such group, or the dataset has no `counts` or not all coordinates.
+        If there is no such group, the dataset has no `counts` or not all coordinates, or it is
+        something else.
     """
     if isinstance(data, SpectrumImage):
         return data
+    _refuse_path(data)
     if isinstance(data, xr.DataTree):
         data = data.children.get("edxs", data).to_dataset()
+    if not isinstance(data, xr.Dataset):
+        raise InputError(
+            f"the spectrum image is a {type(data).__name__}: give what mlatem.read or mlatem.open "
+            "return, or a Dataset of counts with y and x in nm and energy in keV"
+        )
     if "counts" not in data:
         raise InputError(
             f"no variable 'counts' among {list(data)}: give the group of a spectrum image, for "
@@ -109,8 +116,7 @@ def tile_source(
             f"dictionary is a {type(dictionary).__name__}: give one from mlatem.edxs_dictionary, "
             "or of columns of your own from mlatem.Dictionary.from_arrays"
         )
-    if isinstance(data, str | PathLike):
-        raise InputError(f"{data} is a path: give the counts, as mlatem.read or mlatem.open do")
+    _refuse_path(data)
     if not isinstance(data, SpectrumImage | xr.Dataset | xr.DataTree):
         counts = data if hasattr(data, "ndim") else _as_array(data)
         if np.ma.is_masked(counts):
@@ -123,6 +129,11 @@ def tile_source(
     source = TileSource.for_dictionary(image.counts, dictionary, label=label, **options)
     _check_energy(image.energy[source.channels], dictionary.energy, label)
     return source
+
+
+def _refuse_path(data: Any) -> None:
+    if isinstance(data, str | PathLike):
+        raise InputError(f"{data} is a path: give the counts, as mlatem.read or mlatem.open do")
 
 
 def _masked_pixels(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -161,9 +172,20 @@ def _check_energy(
 
 
 def factorization_record(factorization: xr.Dataset | Factorization) -> Factorization:
-    """The record of a factorisation, whichever way it comes."""
+    """The record of a factorisation, whichever way it comes.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
     if isinstance(factorization, Factorization):
         return factorization
+    if not isinstance(factorization, xr.Dataset):
+        raise InputError(
+            f"the factorisation is a {type(factorization).__name__}: give what mlatem.factorize "
+            "returns"
+        )
     return Factorization.from_dataset(factorization)
 
 

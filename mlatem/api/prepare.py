@@ -10,6 +10,7 @@ from mlatem import settings as _settings
 from mlatem.api.data import SpectrumImageLike, check_options, spectrum_image
 from mlatem.calibration.element_check import identify_image
 from mlatem.calibration.image import calibrate_image, detectors_from_array
+from mlatem.errors import InputError
 from mlatem.io.detector_tables import with_detector_file
 from mlatem.model import (
     Calibration,
@@ -162,6 +163,15 @@ def edxs_dictionary(
     Returns
     -------
     Dictionary
+
+    Raises
+    ------
+    InputError
+        If `calibration` is none, or its window reaches beyond the axis.
     """
     energy = spectrum_image(data).energy
+    if not isinstance(calibration, Calibration):
+        raise InputError(
+            f"calibration is a {type(calibration).__name__}: give what mlatem.calibrate returns"
+        )
     return dictionary_from_calibration(energy, calibration, with_detector_file(edxs))
