@@ -13,7 +13,7 @@ import mlatem
 from mlatem.errors import InputError
 from mlatem.io.datasets import load_dataset, save_dataset
 from mlatem.model import Dictionary, SpectrumImage
-from mlatem.settings import Denoise
+from mlatem.settings import Convert, Denoise
 
 N_ROWS, N_COLUMNS, N_ENERGY = 40, 48, 120
 SPECTRAL = np.linspace(0.3, 10.0, N_ENERGY)
@@ -207,6 +207,41 @@ def test_frames_are_held_against_each_other(dictionary, expected):
     ).chunk(y=16)
     product = mlatem.denoise(frames.sum(axis=0, dtype=np.uint8), dictionary, parts=parts)
     message = product.attrs["verdicts"][-1]["message"]
-    assert message.startswith("frames 1 to 2 against 3 to 4, the first denoised (1: noise alone)")
+    assert message.startswith("frames 1 and 2 against 3 and 4, the first denoised (1: noise alone)")
     with pytest.raises(InputError, match="expected \\(frame or detector"):
         mlatem.denoise(frames[0], dictionary, parts=parts.rename(frame="time"))
+
+
+@pytest.mark.parametrize(
+    ("file", "elements", "separate", "halves"),
+    [
+        (
+            "fei_SI_SuperX-HAADF_10frames_10x50.emd",
+            ["Ni", "Cr", "Fe", "Nb", "Mo", "Ti", "Al", "O"],
+            "separate_frames",
+            "frames 1 to 5 against 6 to 10",
+        ),
+        (
+            "fei_SI_EDS-HAADF-4detectors_2frames.emd",
+            ["Au", "Pd", "Si", "O"],
+            "separate_detectors",
+            "detectors SuperXG21 and SuperXG22 against SuperXG24 and SuperXG23",
+        ),
+    ],
+)
+def test_frames_and_detectors_of_real_files_agree(  # noqa: PLR0913 - a file and what it holds
+    test_data, tmp_path, file, elements, separate, halves
+):
+    """Independent halves of real maps differ by little more than noise, once denoised."""
+    store = tmp_path / "spim.zarr"
+    path = test_data / "hyperspy-1.7.6-wheel" / file
+    mlatem.convert(path, store, settings=Convert(**{separate: True}))
+    tree = mlatem.open(store)
+    calibration = mlatem.calibrate(tree, elements)
+    dictionary = mlatem.edxs_dictionary(tree, calibration)
+    product = mlatem.denoise(tree, dictionary, calibration=calibration)
+    (verdict,) = (v for v in product.attrs["verdicts"] if "held-out" in v["name"])
+    assert verdict["message"].startswith(halves)
+    # Noise alone is 1; as they are, the first halves have a noise of their own.
+    assert 0.98 < verdict["value"] < 1.03
+    assert verdict["threshold"] > 1.8

@@ -78,7 +78,10 @@ class Parts:
 
 
 def _listed(labels: tuple[str, ...]) -> str:
-    return labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
+    """One, "a and b", or "a to d"."""
+    if len(labels) < 3:
+        return " and ".join(labels)
+    return f"{labels[0]} to {labels[-1]}"
 
 
 @dataclass(frozen=True)

@@ -112,10 +112,10 @@ def test_frames_are_halves_and_see_drift(case):
         if moved_px == 0:
             off = np.abs(found[0].sums.relative - thinned.relative)
             assert np.all(off < 5 * (found[0].sums.sigma + thinned.sigma) + 0.02)
-    assert found[0].halves == "frames 1 to 2 against 3 to 4"
+    assert found[0].halves == "frames 1 and 2 against 3 and 4"
     assert found[4].sums.relative[2] > 5 * found[0].sums.relative[2]
     verdict = held_out_verdict(found[0].sums, METHODS, settings.Denoise(), found[0].halves)
-    assert verdict.message.startswith("frames 1 to 2 against 3 to 4")
+    assert verdict.message.startswith("frames 1 and 2 against 3 and 4")
 
 
 def test_uneven_detectors_are_scaled_and_one_without_counts_is_no_half(case):
