@@ -229,7 +229,7 @@ def test_frames_are_held_against_each_other(dictionary, expected):
         ),
     ],
 )
-def test_frames_and_detectors_of_real_files_agree(  # noqa: PLR0913 - a file and what it holds
+def test_frames_and_detectors_of_real_files_agree(
     test_data, tmp_path, file, elements, separate, halves
 ):
     """Independent halves of real maps differ by little more than noise, once denoised."""
