@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import importlib.util
 import os
 import sys
@@ -22,16 +23,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import psutil
+from distributed import Client
 from spread import ROOT, STEPS, difference, prepare, result, work_whole
 
 from mlatem.parallel.workers import spread_over
 
 sys.path.insert(0, str(ROOT / "tests" / "cluster"))
 
-from dask_on_nodes import by_jobqueue, in_allocation
-from virtual_slurm import VirtualSlurm, cluster
+from dask_on_nodes import START_S, WORKER_MB, in_allocation
+from virtual_slurm import PARTITION, VirtualSlurm, cluster, wait_until
 
 HEAD = """\
 | Step | Workers | Until they are there, s | Step, s | CPU, s | Abundances |
@@ -78,6 +81,33 @@ def ways_on(
     else:
         print("dask-jobqueue: SKIPPED, it is not installed: pip install dask-jobqueue")
     return ways
+
+
+@contextlib.contextmanager
+def by_jobqueue(slurm: VirtualSlurm, folder: Path) -> Iterator[Path]:
+    """A scheduler in this process that submits each worker as a job; yields its file."""
+    jobqueue = importlib.import_module("dask_jobqueue")
+    file = folder / "scheduler.json"
+    file.unlink(missing_ok=True)
+    with (
+        patch.dict(os.environ, slurm.environment),
+        jobqueue.SLURMCluster(
+            queue=PARTITION,
+            cores=1,
+            processes=1,
+            memory=f"{WORKER_MB} MB",
+            interface="lo",
+            scheduler_options={"dashboard": False, "scheduler_file": str(file)},
+            local_directory=str(folder),
+            log_directory=str(folder),
+        ) as workers,
+    ):
+        workers.scale(jobs=slurm.n_nodes)
+        with Client(workers, set_as_default=False) as client:
+            client.wait_for_workers(slurm.n_nodes, timeout=START_S)
+            client.write_scheduler_file(str(file))
+        yield file
+    wait_until(lambda: not slurm.jobs(), START_S, "the end of the workers' jobs")
 
 
 def measure(

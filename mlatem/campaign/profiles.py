@@ -52,8 +52,9 @@ printshellcmds: false
 latency-wait: {latency_s}
 
 # Stages after the conversion share one job of SLURM: each job costs 3 s of a processor and 300 MB
-# before any work (`groups: ["report=report"]` gives one back a job of its own). Processors of such
-# a job: its stages run one after the other where they would need more.
+# before any work. A name for each (`groups: ["calibrate=first", "denoise=second", ...]`) gives all
+# of them jobs of their own. Processors of a job that is shared: its stages run one after the other
+# where they would need more.
 cores: 2
 
 # Rules ask for memory (mem_mb) and time (runtime) by the size of the dataset and the attempt.

@@ -1,30 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Dask scheduler, and a worker on every node, in the ways that users of SLURM start them."""
+"""A Dask scheduler, and a worker on every node, as the documentation starts them."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 from distributed import Client
-from virtual_slurm import PARTITION, VirtualSlurm, wait_until
+from virtual_slurm import VirtualSlurm, wait_until
 
 #: What a worker asks for.
 WORKER_MB = 2000
-_START_S = 120.0
+START_S = 120.0
 _NAME = "workers"
 _DASK = Path(sys.executable).with_name("dask")
 
 
 @contextlib.contextmanager
 def in_allocation(slurm: VirtualSlurm, folder: Path) -> Iterator[Path]:
-    """Scheduler and workers within one allocation, by the commands of `docs/how-to/cluster.md`.
+    """Scheduler and workers within an allocation, by the commands of `docs/how-to/cluster.md`.
 
     Yields the scheduler's file.
     """
@@ -55,44 +52,14 @@ def in_allocation(slurm: VirtualSlurm, folder: Path) -> Iterator[Path]:
             start_new_session=True,
         )
     try:
-        wait_until(file.exists, _START_S, "the scheduler")
+        wait_until(file.exists, START_S, "the scheduler")
         _wait_for_workers(file, slurm.n_nodes)
         yield file
     finally:
         slurm.run("scancel", "--name", _NAME)
-        process.wait(_START_S)
-
-
-@contextlib.contextmanager
-def by_jobqueue(slurm: VirtualSlurm, folder: Path) -> Iterator[Path]:
-    """A scheduler in this process that submits each worker as a job: dask-jobqueue.
-
-    Yields the scheduler's file. Raises ImportError where dask-jobqueue is not installed.
-    """
-    jobqueue = importlib.import_module("dask_jobqueue")
-    file = folder / "scheduler.json"
-    file.unlink(missing_ok=True)
-    with (
-        patch.dict(os.environ, slurm.environment),
-        jobqueue.SLURMCluster(
-            queue=PARTITION,
-            cores=1,
-            processes=1,
-            memory=f"{WORKER_MB} MB",
-            interface="lo",
-            scheduler_options={"dashboard": False, "scheduler_file": str(file)},
-            local_directory=str(folder),
-            log_directory=str(folder),
-        ) as workers,
-    ):
-        workers.scale(jobs=slurm.n_nodes)
-        with Client(workers, set_as_default=False) as client:
-            client.wait_for_workers(slurm.n_nodes, timeout=_START_S)
-            client.write_scheduler_file(str(file))
-        yield file
-    wait_until(lambda: not slurm.jobs(), _START_S, "the end of the workers' jobs")
+        process.wait(START_S)
 
 
 def _wait_for_workers(file: Path, number: int) -> None:
     with Client(scheduler_file=str(file), set_as_default=False) as client:
-        client.wait_for_workers(number, timeout=_START_S)
+        client.wait_for_workers(number, timeout=START_S)

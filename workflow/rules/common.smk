@@ -5,13 +5,14 @@ from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
-from mlatem.campaign import folder, resources
+from mlatem.campaign import resources
 from mlatem.campaign.claim import cancel_orphans, claim
+from mlatem.campaign.folder import load as load_campaign
 from mlatem.errors import MlatemError
 from mlatem.sheet import ACQUISITION_COLUMNS, AXES_COLUMNS, PIXEL_COLUMNS
 
 try:
-    CAMPAIGN = folder.load(config)
+    CAMPAIGN = load_campaign(config)
 except MlatemError as error:
     raise WorkflowError(str(error)) from None
 
